@@ -1,0 +1,163 @@
+//! One producer, many listeners: what an encoder yields, handed by reference to everybody who
+//! listens to its mix. A listener is a browser, a player, a recorder: no kind is special.
+//!
+//! A listener that does not keep up loses what it did not take, never delays the producer, and
+//! starts again at the next picture a decoder can start from.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::mpsc;
+
+use crate::media::Fanned;
+
+/// Items a listener may be behind: half a second of audio, or of video at 25 pictures a second
+/// twice over. Longer would be delay nobody wants; shorter drops on a scheduling hiccup.
+pub const LISTENER_QUEUE: usize = 25;
+
+/// The receiving end of a listener. It outlives any one mix: moving a listener to another
+/// fan-out moves only the sending end.
+pub type Receiver<T> = mpsc::Receiver<Arc<T>>;
+
+/// The sending end of a listener, held by the one fan-out it is attached to.
+#[derive(Debug)]
+pub struct Listener<T> {
+    queue: mpsc::Sender<Arc<T>>,
+    /// Nothing is handed on until an item that [`Fanned::starts`].
+    waiting: bool,
+}
+
+/// Makes both ends of a listener.
+pub fn listener<T: Fanned>() -> (Listener<T>, Receiver<T>) {
+    let (queue, receiver) = mpsc::channel(LISTENER_QUEUE);
+    (
+        Listener {
+            queue,
+            waiting: true,
+        },
+        receiver,
+    )
+}
+
+/// Names a listener within one fan-out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ListenerId(pub u64);
+
+/// The listeners of one mix.
+#[derive(Debug)]
+pub struct Fanout<T> {
+    listeners: Mutex<HashMap<ListenerId, Listener<T>>>,
+    dropped: AtomicU64,
+}
+
+impl<T> Default for Fanout<T> {
+    fn default() -> Self {
+        Self {
+            listeners: Mutex::default(),
+            dropped: AtomicU64::new(0),
+        }
+    }
+}
+
+impl<T: Fanned> Fanout<T> {
+    /// Hands `item` to everybody. Never blocks. Returns whether some listener waits for an item
+    /// it can start from, so that the producer can be asked for one.
+    pub fn send(&self, item: &Arc<T>) -> bool {
+        let mut someone_waits = false;
+        for listener in self.lock().values_mut() {
+            if listener.waiting && !item.starts() {
+                someone_waits = true;
+                continue;
+            }
+            listener.waiting = false;
+            if listener.queue.try_send(item.clone()).is_err() {
+                listener.waiting = true;
+                someone_waits = true;
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        someone_waits
+    }
+
+    /// Adds a listener, which hears from the next item that starts.
+    pub fn attach(&self, id: ListenerId, mut listener: Listener<T>) {
+        listener.waiting = true;
+        self.lock().insert(id, listener);
+    }
+
+    /// Takes a listener out, to be attached elsewhere or dropped.
+    pub fn detach(&self, id: ListenerId) -> Option<Listener<T>> {
+        self.lock().remove(&id)
+    }
+
+    /// How many listen.
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Whether nobody listens.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Items that listeners missed because their queue was full, since the last call.
+    pub fn take_dropped(&self) -> u64 {
+        self.dropped.swap(0, Ordering::Relaxed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ListenerId, Listener<T>>> {
+        // A panic elsewhere while the map was held leaves it whole: no operation is two-step.
+        self.listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Item(bool);
+    impl Fanned for Item {
+        fn starts(&self) -> bool {
+            self.0
+        }
+        const QUEUE: &'static str = "test";
+    }
+
+    #[test]
+    fn a_newcomer_waits_for_a_start() {
+        let fanout = Fanout::<Item>::default();
+        let (listener, mut receiver) = listener();
+        fanout.attach(ListenerId(1), listener);
+        assert!(fanout.send(&Arc::new(Item(false))));
+        assert!(receiver.try_recv().is_err());
+        assert!(!fanout.send(&Arc::new(Item(true))));
+        assert!(receiver.try_recv().is_ok());
+        assert!(!fanout.send(&Arc::new(Item(false))));
+        assert!(receiver.try_recv().is_ok());
+    }
+
+    #[test]
+    fn a_slow_listener_loses_alone_and_starts_again() {
+        let fanout = Fanout::<Item>::default();
+        let (slow, mut slow_end) = listener();
+        let (quick, mut quick_end) = listener();
+        fanout.attach(ListenerId(1), slow);
+        fanout.attach(ListenerId(2), quick);
+        fanout.send(&Arc::new(Item(true)));
+        for _ in 0..LISTENER_QUEUE {
+            fanout.send(&Arc::new(Item(false)));
+            assert!(quick_end.try_recv().is_ok());
+        }
+        assert_eq!(fanout.take_dropped(), 1);
+        for _ in 0..LISTENER_QUEUE {
+            assert!(slow_end.try_recv().is_ok());
+        }
+        assert!(fanout.send(&Arc::new(Item(false))), "the slow one waits");
+        assert!(slow_end.try_recv().is_err());
+        fanout.send(&Arc::new(Item(true)));
+        assert!(slow_end.try_recv().is_ok());
+    }
+}

@@ -1,0 +1,3 @@
+//! Mixing: what each tick of a room puts together, for video and for audio.
+
+pub mod plan;

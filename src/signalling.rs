@@ -1,0 +1,307 @@
+//! The messages of the WebSocket at `/api/rooms/{room}/ws`, and their whole protocol.
+//!
+//! Every message is one JSON object in one text frame of at most [`MAX_FRAME`] bytes. A client
+//! sends *commands*, each with a number of its choice in `id`; every command is answered by
+//! exactly one `ack` or one `error` with that `id`. Unknown types, unknown fields and duplicate
+//! keys are refused. In between the server sends *notices*, which carry no `id`.
+//!
+//! **The client offers, the server answers** (RFC 8829 terms). The browser knows its devices and
+//! codecs, the same code then serves WHIP and WHEP (which are client-offers by definition), and
+//! there is never glare: a mixed downlink needs no new m-line when people come and go, so the
+//! server never has a reason to offer. An ICE restart or a changed device is just another `offer`.
+//!
+//! A conversation: `join` (once; a second one is an error), `offer` (again for renegotiation and
+//! ICE restart), `candidate` (trickle, optional), `media` when a device is muted or unmuted,
+//! `leave`. The socket's end is a leave. The server pings every 5 s (WebSocket ping frames) and
+//! takes 10 s without any frame for a leave.
+//!
+//! After an `error` the socket stays open unless `closes` is true; then the close frame follows.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{DisplayName, ParticipantId, RoomName};
+use crate::media::VideoCodec;
+
+/// Largest text frame either side sends, bytes. An SDP offer of a browser has 5-10 KB.
+pub const MAX_FRAME: usize = 64 * 1024;
+
+/// A command with its number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// Chosen by the client, repeated in the answer.
+    pub id: u32,
+    /// What is asked.
+    #[serde(flatten)]
+    pub command: Command,
+}
+
+/// What a client may ask.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Command {
+    /// Enter the room. Acknowledged with [`Joined`].
+    Join {
+        /// Required unless `view`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<DisplayName>,
+        /// Only watch and listen; not in the list of people.
+        #[serde(default)]
+        view: bool,
+        /// Preferred downlink codec; H.264 where the offer has it, else VP8, by default.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        codec: Option<VideoCodec>,
+        /// Room token, where the server wants one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        token: Option<String>,
+        /// Whether the microphone starts unmuted.
+        #[serde(default = "yes")]
+        audio: bool,
+        /// Whether the camera starts on.
+        #[serde(default = "yes")]
+        video: bool,
+        /// The screen is taller than wide: send a portrait mix.
+        #[serde(default)]
+        portrait: bool,
+    },
+    /// An SDP offer. Acknowledged with [`Answered`].
+    Offer {
+        /// RFC 8866 text.
+        sdp: String,
+    },
+    /// A trickled ICE candidate (RFC 8838); an empty string ends them.
+    Candidate {
+        /// `candidate:…` as in RFC 8839.
+        candidate: String,
+        /// Which m-line it belongs to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mid: Option<String>,
+    },
+    /// Microphone and camera as the user set them.
+    Media {
+        /// Unmuted.
+        audio: bool,
+        /// Camera on.
+        video: bool,
+    },
+    /// Say goodbye. The socket closes after the acknowledgement.
+    Leave {},
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What the server sends.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum Message {
+    /// The command with this number was carried out.
+    Ack {
+        /// The command's number.
+        id: u32,
+        /// What it yields, if anything.
+        #[serde(flatten)]
+        result: AckResult,
+    },
+    /// Something was refused.
+    Error {
+        /// The command's number; none when the frame could not be read that far.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u32>,
+        /// For programs.
+        code: ErrorCode,
+        /// For people: names what is wrong.
+        text: String,
+        /// The socket closes after this.
+        closes: bool,
+    },
+    /// Who is in the room, sent whole after every change (without viewers).
+    People {
+        /// Everybody, in the order they came.
+        people: Vec<Person>,
+        /// How many only watch.
+        viewers: usize,
+    },
+    /// Who is where in the mix this client receives.
+    Tiles(TileMap),
+    /// Who is speaking now, by decoded energy; sent when it changes.
+    Speaking {
+        /// Those speaking, loudest first.
+        speaking: Vec<ParticipantId>,
+    },
+    /// Keyframe, rate or codec trouble that the page can show; the meeting goes on.
+    Notice {
+        /// For programs.
+        code: NoticeCode,
+        /// For people.
+        text: String,
+    },
+    /// The server ends this client's stay. The close frame follows.
+    Bye {
+        /// Why.
+        reason: ByeReason,
+    },
+}
+
+/// What an acknowledgement carries.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum AckResult {
+    /// Of `join`.
+    Joined(Joined),
+    /// Of `offer`.
+    Answered(Answered),
+    /// Of everything else.
+    Done {},
+}
+
+/// Result of `join`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Joined {
+    /// Who this client is from now on.
+    pub participant: ParticipantId,
+    /// Which room.
+    pub room: RoomName,
+    /// Everybody in it, this client too.
+    pub people: Vec<Person>,
+    /// STUN and TURN servers, as `RTCConfiguration.iceServers`.
+    #[serde(rename = "iceServers")]
+    pub ice_servers: Vec<IceServer>,
+}
+
+/// Result of `offer`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Answered {
+    /// The answer.
+    pub sdp: String,
+}
+
+/// One entry of `RTCConfiguration.iceServers`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IceServer {
+    /// `stun:…` or `turn:…`.
+    pub urls: String,
+    /// TURN user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// TURN password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
+}
+
+/// One line of the list of people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Person {
+    /// Unique in the server.
+    pub id: ParticipantId,
+    /// Not unique; the page tells namesakes apart.
+    pub name: DisplayName,
+    /// Microphone on.
+    pub audio: bool,
+    /// Camera on.
+    pub video: bool,
+}
+
+/// Where everybody is in one mix, in fractions of the canvas.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TileMap {
+    /// Grows with every change.
+    pub layout: u64,
+    /// RTP timestamp, in this client's own downlink clock, of the first picture laid out so.
+    #[serde(rename = "rtpTime")]
+    pub rtp_time: u32,
+    /// Canvas width in pixels.
+    pub width: u32,
+    /// Canvas height in pixels.
+    pub height: u32,
+    /// Who draws names.
+    pub names: NamesIn,
+    /// Whether this client's own tile is among them.
+    #[serde(rename = "includesSelf")]
+    pub includes_self: bool,
+    /// In reading order.
+    pub tiles: Vec<MapTile>,
+}
+
+/// Who draws names, so that none is drawn twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NamesIn {
+    /// They are in the picture.
+    Picture,
+    /// The page draws them.
+    Page,
+}
+
+/// One tile; `x`, `y`, `width`, `height` are fractions of the canvas, 0 to 1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MapTile {
+    /// Whose.
+    pub id: ParticipantId,
+    /// As text, never markup.
+    pub name: DisplayName,
+    /// Left edge.
+    pub x: f64,
+    /// Top edge.
+    pub y: f64,
+    /// Width.
+    pub width: f64,
+    /// Height.
+    pub height: f64,
+    /// The tile shows moving pictures, not an avatar.
+    pub live: bool,
+}
+
+/// Why something was refused, for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorCode {
+    /// Not JSON, wrong types, unknown fields or types, duplicate keys.
+    BadMessage,
+    /// Longer than [`MAX_FRAME`]; closes.
+    TooLarge,
+    /// A name outside the rules.
+    BadName,
+    /// The offer cannot be used; the text says why.
+    BadSdp,
+    /// The candidate cannot be parsed.
+    BadCandidate,
+    /// `join` twice on one socket.
+    AlreadyJoined,
+    /// A command that needs `join` first.
+    NotJoined,
+    /// Token missing, wrong, expired or too weak; closes.
+    Forbidden,
+    /// Commands come too fast; closes.
+    RateLimited,
+    /// The server is stopping or full; closes.
+    Unavailable,
+    /// Nothing was heard for 10 s; closes.
+    TimedOut,
+    /// Quilt's fault.
+    Internal,
+}
+
+/// Things worth telling while a meeting goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoticeCode {
+    /// This client's uplink video cannot be decoded.
+    UplinkVideoFailed,
+    /// This client's uplink audio cannot be decoded.
+    UplinkAudioFailed,
+    /// The mix was restarted.
+    MixRestarted,
+}
+
+/// Why the server ends a stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ByeReason {
+    /// The server is stopping.
+    Shutdown,
+    /// The media connection was lost for good.
+    MediaLost,
+    /// The room ended because of an internal failure.
+    RoomFailed,
+}

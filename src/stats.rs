@@ -1,0 +1,277 @@
+//! The figures Quilt keeps about itself, in Prometheus text (`GET /metrics`).
+
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeLabelSet, EncodeMetric, text::encode,
+};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::media::Kind;
+
+/// `kind="audio"` or `kind="video"`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct KindLabel {
+    /// `audio` or `video`.
+    pub kind: &'static str,
+}
+
+/// `queue="…"`: which bounded queue dropped.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct QueueLabel {
+    /// The queue's name, fixed in code.
+    pub queue: &'static str,
+}
+
+/// `pipeline="…"`: which kind of pipeline failed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PipelineLabel {
+    /// The pipeline file's name without its ending.
+    pub pipeline: &'static str,
+}
+
+/// Every metric, shared by reference; recording never blocks.
+#[derive(Debug)]
+pub struct Stats {
+    registry: Registry,
+    /// Rooms with somebody in them.
+    pub rooms: Gauge,
+    /// People in rooms, without those who only watch.
+    pub participants: Gauge,
+    /// Consumers attached to a fan-out of video or audio, each counted once.
+    pub listeners: Gauge,
+    decoders: Family<KindLabel, Gauge>,
+    encoders: Family<KindLabel, Gauge>,
+    /// Work of one video tick (scale and compose), seconds.
+    pub mix_seconds: Histogram,
+    /// Video ticks of all rooms.
+    pub mix_ticks: Counter,
+    /// Video ticks that began more than half a period after they were due.
+    pub mix_late_ticks: Counter,
+    /// Last packet of a source frame in, first packet of the picture that shows it out, seconds.
+    pub video_latency: Histogram,
+    dropped: Family<QueueLabel, Counter>,
+    pipeline_errors: Family<PipelineLabel, Counter>,
+}
+
+impl Default for Stats {
+    fn default() -> Self {
+        let mut registry = Registry::default();
+        let rooms = Gauge::default();
+        registry.register("quilt_rooms", "Rooms with somebody in them", rooms.clone());
+        let participants = Gauge::default();
+        registry.register(
+            "quilt_participants",
+            "People in rooms, without those who only watch",
+            participants.clone(),
+        );
+        let listeners = Gauge::default();
+        registry.register(
+            "quilt_listeners",
+            "Consumers attached to a mix",
+            listeners.clone(),
+        );
+        let decoders = Family::default();
+        registry.register("quilt_decoders", "Decode pipelines", decoders.clone());
+        let encoders = Family::default();
+        registry.register(
+            "quilt_encoders",
+            "Encoders: one for each distinct mix",
+            encoders.clone(),
+        );
+        let mix_seconds = Histogram::new([
+            0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.04, 0.08,
+        ]);
+        registry.register(
+            "quilt_mix_seconds",
+            "Work of one video tick: scale and compose",
+            mix_seconds.clone(),
+        );
+        let mix_ticks = Counter::default();
+        registry.register("quilt_mix_ticks", "Video ticks", mix_ticks.clone());
+        let mix_late_ticks = Counter::default();
+        registry.register(
+            "quilt_mix_late_ticks",
+            "Video ticks that began more than half a period late",
+            mix_late_ticks.clone(),
+        );
+        // Every 5 ms to 100 ms, then coarser.
+        let video_latency = Histogram::new(
+            (1..=20)
+                .map(|n| n as f64 * 0.005)
+                .chain([0.12, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0]),
+        );
+        registry.register(
+            "quilt_video_latency_seconds",
+            "Last packet of a source frame in to first packet of the mix picture out",
+            video_latency.clone(),
+        );
+        let dropped = Family::default();
+        registry.register(
+            "quilt_dropped",
+            "Items dropped by a bounded queue",
+            dropped.clone(),
+        );
+        let pipeline_errors = Family::default();
+        registry.register(
+            "quilt_pipeline_errors",
+            "Pipelines that ended with an error",
+            pipeline_errors.clone(),
+        );
+        registry.register_collector(Box::new(ProcessCollector));
+        let stats = Self {
+            registry,
+            rooms,
+            participants,
+            listeners,
+            decoders,
+            encoders,
+            mix_seconds,
+            mix_ticks,
+            mix_late_ticks,
+            video_latency,
+            dropped,
+            pipeline_errors,
+        };
+        for kind in [Kind::Audio, Kind::Video] {
+            // Gauges exist at 0.
+            stats.decoders(kind);
+            stats.encoders(kind);
+        }
+        stats
+    }
+}
+
+impl Stats {
+    /// The gauge of decode pipelines of a kind.
+    pub fn decoders(&self, kind: Kind) -> Gauge {
+        self.decoders.get_or_create(&label(kind)).clone()
+    }
+
+    /// The gauge of encoders of a kind.
+    pub fn encoders(&self, kind: Kind) -> Gauge {
+        self.encoders.get_or_create(&label(kind)).clone()
+    }
+
+    /// Counts items dropped by a bounded queue.
+    pub fn dropped(&self, queue: &'static str, items: u64) {
+        if items > 0 {
+            self.dropped
+                .get_or_create(&QueueLabel { queue })
+                .inc_by(items);
+        }
+    }
+
+    /// Counts a pipeline that ended with an error.
+    pub fn pipeline_error(&self, pipeline: &'static str) {
+        self.pipeline_errors
+            .get_or_create(&PipelineLabel { pipeline })
+            .inc();
+    }
+
+    /// All metrics in the Prometheus (OpenMetrics) text format.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        // Writing into a String cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+/// A gauge that is one higher while this lives.
+#[derive(Debug)]
+pub struct Counted(Gauge);
+
+impl Counted {
+    /// Raises the gauge until dropped.
+    pub fn new(gauge: Gauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+fn label(kind: Kind) -> KindLabel {
+    KindLabel {
+        kind: match kind {
+            Kind::Audio => "audio",
+            Kind::Video => "video",
+        },
+    }
+}
+
+/// Reads the kernel's own figures when asked, so that they cost nothing in between.
+#[derive(Debug)]
+struct ProcessCollector;
+
+impl Collector for ProcessCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
+        let cpu = ConstCounter::new(process_cpu_seconds());
+        let metric = encoder.encode_descriptor(
+            "process_cpu",
+            "User and system CPU time of the process",
+            Some(&Unit::Seconds),
+            prometheus_client::metrics::MetricType::Counter,
+        )?;
+        cpu.encode(metric)?;
+        let memory = ConstGauge::new(process_resident_bytes() as i64);
+        let metric = encoder.encode_descriptor(
+            "process_resident_memory",
+            "Resident memory of the process",
+            Some(&Unit::Bytes),
+            prometheus_client::metrics::MetricType::Gauge,
+        )?;
+        memory.encode(metric)
+    }
+}
+
+/// User and system CPU time of this process, seconds, from the process CPU clock.
+pub fn process_cpu_seconds() -> f64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` is a valid timespec that outlives the call.
+    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
+    time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
+}
+
+/// Resident memory of this process, bytes; 0 where `/proc` cannot be read.
+pub fn process_resident_bytes() -> u64 {
+    std::fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok())
+        .map_or(0, |pages| pages * 4096)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gauges_exist_at_zero_and_names_are_the_contract() {
+        let text = Stats::default().render();
+        for line in [
+            "quilt_rooms 0",
+            "quilt_participants 0",
+            "quilt_listeners 0",
+            "quilt_decoders{kind=\"video\"} 0",
+            "quilt_encoders{kind=\"audio\"} 0",
+            "quilt_mix_ticks_total 0",
+            "quilt_mix_late_ticks_total 0",
+        ] {
+            assert!(text.contains(line), "{line} is missing in\n{text}");
+        }
+        assert!(text.contains("process_cpu_seconds_total "));
+        assert!(text.contains("process_resident_memory_bytes "));
+    }
+}
