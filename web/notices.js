@@ -1,0 +1,54 @@
+/** Short texts that come and go: one line for each key, in the region they belong to. */
+
+import { make } from './dom.js';
+
+/** @typedef {{ label: string, testid: string, act: () => void }} Action */
+
+export class Notices {
+  #region;
+  /** @type {Map<string, HTMLElement>} */
+  #lines = new Map();
+
+  /** @param {HTMLElement} region A live region. */
+  constructor(region) {
+    this.#region = region;
+  }
+
+  /**
+   * Shows a text, or takes it away with `null`.
+   * @param {string} key
+   * @param {string | null} text
+   * @param {Action[]} [actions]
+   */
+  set(key, text, actions = []) {
+    const shown = this.#lines.get(key);
+    if (shown?.firstElementChild?.textContent === text) return;
+    shown?.remove();
+    this.#lines.delete(key);
+    if (text !== null) {
+      const line = make('div', { class: 'notice', 'data-notice': key }, make('p', {}, text));
+      for (const { label, testid, act } of actions) line.append(this.#button(label, testid, act));
+      const close = this.#button('Dismiss', `dismiss-${key}`, () => this.set(key, null));
+      close.classList.add('dismiss');
+      line.append(close);
+      this.#lines.set(key, line);
+      this.#region.append(line);
+    }
+    this.#region.hidden = this.#lines.size === 0;
+  }
+
+  clear() {
+    for (const key of [...this.#lines.keys()]) this.set(key, null);
+  }
+
+  /**
+   * @param {string} label
+   * @param {string} testid
+   * @param {() => void} act
+   */
+  #button(label, testid, act) {
+    const button = make('button', { type: 'button', class: 'plain', 'data-testid': testid }, label);
+    button.addEventListener('click', act);
+    return button;
+  }
+}
