@@ -204,8 +204,16 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "room {} for {:.1} s\n\n{:<12} {:>8} {:>8} {:>7} {:>7} {:>8} {:>6} {:>8}",
-            self.room, self.seconds, "client", "join ms", "1st pic", "pic/s", "freezes", "kbit/s",
-            "lost", "audio/s"
+            self.room,
+            self.seconds,
+            "client",
+            "join ms",
+            "1st pic",
+            "pic/s",
+            "freezes",
+            "kbit/s",
+            "lost",
+            "audio/s"
         )?;
         for client in &self.clients {
             let millis = |ms: Option<f64>| ms.map_or("-".into(), |ms| format!("{ms:.0}"));
@@ -220,7 +228,10 @@ impl fmt::Display for Report {
                 client.video_kbps,
                 client.lost_packets,
                 client.audio_packets_per_second,
-                client.error.as_ref().map_or(String::new(), |e| format!("  {e}")),
+                client
+                    .error
+                    .as_ref()
+                    .map_or(String::new(), |e| format!("  {e}")),
             )?;
         }
         if let Some(sample) = &self.sample {

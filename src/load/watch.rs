@@ -127,7 +127,10 @@ impl Watch {
             let Some(index) = self.sources.iter().position(is_it) else {
                 continue;
             };
-            let seen = self.seen.entry(index as u8).or_insert_with(|| Seen::new(now));
+            let seen = self
+                .seen
+                .entry(index as u8)
+                .or_insert_with(|| Seen::new(now));
             let across = |share: f64| (share * plane.size.width as f64).round() as u32;
             let down = |share: f64| (share * plane.size.height as f64).round() as u32;
             let rect = Rect {
@@ -184,23 +187,45 @@ impl Watch {
 
     /// What was seen and heard up to now.
     pub fn report(&self, now: MediaTime) -> Sample {
-        let seconds = self.began.map_or(0.0, |began| now.since(began).as_secs_f64());
-        let tiles = self.seen.iter().map(|(source, seen)| TileSample {
-            source: self.sources[*source as usize].name.clone(),
-            marks_per_second: per_second(seen.fresh, now.since(seen.since).as_secs_f64()),
-            latency_ms: Percentiles::of_durations(&seen.latencies),
+        Self::report_all(&[self], now)
+    }
+
+    /// What several clients saw and heard together: of rates the least, of latencies all.
+    pub fn report_all(all: &[&Watch], now: MediaTime) -> Sample {
+        let mut tiles: BTreeMap<u8, (&str, f64, Vec<Duration>)> = BTreeMap::new();
+        let (mut sound, mut skews) = (vec![], vec![]);
+        for watch in all {
+            for (index, seen) in &watch.seen {
+                let name = watch.sources[*index as usize].name.as_str();
+                let rate = per_second(seen.fresh, now.since(seen.since).as_secs_f64());
+                let tile = tiles.entry(*index).or_insert((name, rate, vec![]));
+                tile.1 = tile.1.min(rate);
+                tile.2.extend(&seen.latencies);
+            }
+            sound.extend(watch.heard.iter().map(|heard| heard.latency));
+            skews.extend(watch.heard.iter().filter_map(|heard| watch.skew(heard)));
+        }
+        let sight: Vec<Duration> = tiles.values().flat_map(|tile| tile.2.clone()).collect();
+        let tiles = tiles
+            .into_values()
+            .map(|(source, rate, latencies)| TileSample {
+                source: source.to_owned(),
+                marks_per_second: rate,
+                latency_ms: Percentiles::of_durations(&latencies),
+            });
+        let rates = all.iter().map(|watch| {
+            let counted = watch.began.map_or(Duration::ZERO, |began| now.since(began));
+            per_second(watch.pictures, counted.as_secs_f64())
         });
-        let video: Vec<Duration> = self.seen.values().flat_map(|s| s.latencies.clone()).collect();
-        let audio: Vec<Duration> = self.heard.iter().map(|heard| heard.latency).collect();
-        let skews: Vec<f64> = self.heard.iter().filter_map(|heard| self.skew(heard)).collect();
+        let distances: Vec<f64> = skews.iter().map(|skew| skew.abs()).collect();
         Sample {
-            pictures_per_second: per_second(self.pictures, seconds),
+            pictures_per_second: rates.reduce(f64::min).unwrap_or(0.0),
             tiles: tiles.collect(),
-            strange_marks: self.strange,
-            video_latency_ms: Percentiles::of_durations(&video),
-            audio_latency_ms: Percentiles::of_durations(&audio),
+            strange_marks: all.iter().map(|watch| watch.strange).sum(),
+            video_latency_ms: Percentiles::of_durations(&sight),
+            audio_latency_ms: Percentiles::of_durations(&sound),
             skew_ms: Percentiles::of(&skews),
-            skew_abs_ms: Percentiles::of(&skews.iter().map(|s| s.abs()).collect::<Vec<_>>()),
+            skew_abs_ms: Percentiles::of(&distances),
         }
     }
 
@@ -246,7 +271,11 @@ impl Seen {
 }
 
 fn per_second(count: u64, seconds: f64) -> f64 {
-    if seconds > 0.0 { count as f64 / seconds } else { 0.0 }
+    if seconds > 0.0 {
+        count as f64 / seconds
+    } else {
+        0.0
+    }
 }
 
 #[cfg(test)]
@@ -327,7 +356,13 @@ mod tests {
             log.picture(0, slot as u16, sent(slot * 40));
             log.picture(1, slot as u16, sent(slot * 40 + 10));
             // The right one is shown at half the rate.
-            show(&mut watch, &log, slot * 40 + 30, slot as u16, slot as u16 & !1);
+            show(
+                &mut watch,
+                &log,
+                slot * 40 + 30,
+                slot as u16,
+                slot as u16 & !1,
+            );
         }
         let report = watch.report(ms(2_000));
         let rates: Vec<f64> = report.tiles.iter().map(|t| t.marks_per_second).collect();
@@ -345,8 +380,14 @@ mod tests {
         let (mut watch, log) = (watch(), Log::new(2));
         for at in 0..20 {
             let wrong = mix(
-                Mark { source: 1, frame: 3 },
-                Mark { source: 1, frame: 3 },
+                Mark {
+                    source: 1,
+                    frame: 3,
+                },
+                Mark {
+                    source: 1,
+                    frame: 3,
+                },
             );
             let plane = Plane {
                 luma: &wrong,
@@ -385,7 +426,13 @@ mod tests {
             watch.samples(&pcm, rtp, ms(at + 60), &log);
             if tick % 2 == 0 {
                 let frame = (tick / 50 * 25) as u16;
-                let luma = mix(Mark { source: 0, frame: 0 }, Mark { source: 1, frame });
+                let luma = mix(
+                    Mark {
+                        source: 0,
+                        frame: 0,
+                    },
+                    Mark { source: 1, frame },
+                );
                 let plane = Plane {
                     luma: &luma,
                     stride: 640,
