@@ -200,7 +200,7 @@ mod tests {
             let (stream, _) = listener.accept().await.unwrap();
             let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
             while let Some(Ok(Frame::Text(text))) = socket.next().await {
-                for message in reply(serde_json::from_str(&text).unwrap()) {
+                for message in reply(crate::signalling::read(&text).unwrap()) {
                     let text = serde_json::to_string(&message).unwrap();
                     socket.send(Frame::text(text)).await.unwrap();
                 }
