@@ -134,15 +134,14 @@ export class Devices extends EventTarget {
   }
 
   /**
-   * Tries one device after both together were refused, unless that would only ask again what the
-   * user has just declined.
+   * Tries one device after both together were refused.
    * @param {Kind} kind
    * @param {unknown} refusal
    */
   async #openAfter(kind, refusal) {
-    const declined = refusal instanceof DOMException && refusal.name === 'NotAllowedError';
+    const forbidden = refusal instanceof DOMException && refusal.name === 'NotAllowedError';
     try {
-      if (declined && (await permission(kind)) !== 'granted') throw refusal;
+      if (forbidden && !(await worthAsking(kind))) throw refusal;
       await this.#capture([kind]);
     } catch (error) {
       this.#fail(kind, error);
@@ -221,6 +220,17 @@ export class Devices extends EventTarget {
 /** @returns {Device} */
 function device() {
   return { on: false, busy: false, track: null, problem: null };
+}
+
+/**
+ * Whether asking for one device alone can end better than asking for both did, and does not ask
+ * again what the user has just declined.
+ * @param {Kind} kind
+ */
+async function worthAsking(kind) {
+  const own = await permission(kind);
+  const other = await permission(kind === 'audio' ? 'video' : 'audio');
+  return own === 'granted' || (own === 'prompt' && other === 'denied');
 }
 
 /**
