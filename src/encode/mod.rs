@@ -1,0 +1,4 @@
+//! Encoding: each distinct mix once, however many listen to it.
+
+pub mod keyframe;
+pub mod video;
