@@ -1,0 +1,5 @@
+//! Encoding: each distinct mix once, however many listen to it.
+
+pub mod backend;
+pub mod keyframe;
+pub mod video;
