@@ -17,11 +17,11 @@ const QUIETEST_VOICE: f32 = -55.0;
 const ONSET: f32 = 6.0;
 /// See [`ONSET`].
 const RELEASE: f32 = 3.0;
-/// The floor's bounds, dBFS: below, dithering decides; the upper is for *speaking* only, so that
-/// continuous music counts as speaking although it has no pauses.
+/// The floor is never below this, dBFS: there, dithering decides.
 const LOWEST_FLOOR: f32 = -75.0;
-/// See [`LOWEST_FLOOR`].
-const HIGHEST_SPEAKING_FLOOR: f32 = -45.0;
+/// What is louder than this from the start, dBFS, is taken for voice until it has gone on for
+/// seconds; and for *speaking* it is never background: continuous music has no pauses either.
+const LOUDEST_BACKGROUND: f32 = -45.0;
 /// How fast the floor follows a louder background, dB per block (3 dB a second).
 const FLOOR_RISE: f32 = 0.06;
 /// Blocks with voice, of the last five, at which somebody speaks: a single click does not.
@@ -51,20 +51,21 @@ impl Speech {
     /// is voice in it.
     pub fn heard(&mut self, mean_square: f32) -> bool {
         let level = dbfs(mean_square);
-        let floor = self.floor.map_or(level, |floor| {
+        let floor = self.floor.unwrap_or(LOUDEST_BACKGROUND.min(level));
+        let floor = {
             if level < floor {
                 // Half way: a single quiet block is not yet the floor.
                 (level + floor) / 2.0
             } else {
                 level.min(floor + FLOOR_RISE)
             }
-        });
+        };
         let floor = floor.max(LOWEST_FLOOR);
         self.floor = Some(floor);
         let margin = if self.voice { RELEASE } else { ONSET };
         self.voice = level > (floor + margin).max(QUIETEST_VOICE);
         let margin = if self.hangover > 0 { RELEASE } else { ONSET };
-        let loud = level > (floor.min(HIGHEST_SPEAKING_FLOOR) + margin).max(QUIETEST_VOICE);
+        let loud = level > (floor.min(LOUDEST_BACKGROUND) + margin).max(QUIETEST_VOICE);
         self.push(mean_square, loud);
         self.voice
     }
