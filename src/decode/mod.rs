@@ -1,0 +1,4 @@
+//! From RTP packets of one track to pictures and samples.
+
+pub mod audio;
+pub mod video;
