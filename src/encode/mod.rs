@@ -1,1 +1,3 @@
+//! Encoding: each distinct mix once, however many listen to it.
+
 pub mod audio;
