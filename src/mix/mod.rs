@@ -1,5 +1,6 @@
 //! Mixing: what each tick of a room puts together, for video and for audio.
 
+pub mod audio;
 pub mod canvas;
 pub mod label;
 pub mod layout;
