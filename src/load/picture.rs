@@ -98,21 +98,52 @@ impl Picture {
         (y, u, v)
     }
 
-    /// Colours every pixel for which `paint` has a colour, two by two (the chroma grid).
-    /// Coordinates are pixels from the top left corner.
-    pub fn paint(&mut self, paint: impl Fn(f32, f32) -> Option<Colour>) {
+    /// Fills an upright ellipse, `opacity` (0 to 1) over what is there. Coordinates are pixels
+    /// from the top left corner; what lies outside the picture is left out.
+    pub fn ellipse(
+        &mut self,
+        centre: (f32, f32),
+        radii: (f32, f32),
+        colour: Colour,
+        opacity: f32,
+    ) {
         let (width, height) = (self.size.width as usize, self.size.height as usize);
         let (luma, blue, red) = self.planes_mut();
-        for top in (0..height).step_by(2) {
-            for left in (0..width).step_by(2) {
-                let at = top / 2 * (width / 2) + left / 2;
-                for (x, y) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
-                    let (x, y) = (left + x, top + y);
-                    if let Some(colour) = paint(x as f32, y as f32) {
-                        luma[y * width + x] = colour.y;
-                        (blue[at], red[at]) = (colour.u, colour.v);
-                    }
+        let blend = |old: &mut u8, new: u8, share: f32| {
+            *old = (*old as f32 + (new as f32 - *old as f32) * share).round() as u8;
+        };
+        let top = (centre.1 - radii.1).max(0.0) as usize;
+        let bottom = ((centre.1 + radii.1).ceil().max(0.0) as usize).min(height);
+        for y in top..bottom {
+            let down = (y as f32 + 0.5 - centre.1) / radii.1;
+            let half = radii.0 * (1.0 - down * down).max(0.0).sqrt();
+            let (left, right) = (centre.0 - half, centre.0 + half);
+            let first = left.max(0.0) as usize;
+            let last = (right.ceil().max(0.0) as usize).min(width);
+            for x in first..last {
+                // How much of the pixel the row's span covers: soft edges left and right.
+                let covered = (right.min(x as f32 + 1.0) - left.max(x as f32)).clamp(0.0, 1.0);
+                blend(&mut luma[y * width + x], colour.y, covered * opacity);
+                if x % 2 == 0 && y % 2 == 0 {
+                    let at = y / 2 * (width / 2) + x / 2;
+                    blend(&mut blue[at], colour.u, covered * opacity);
+                    blend(&mut red[at], colour.v, covered * opacity);
                 }
+            }
+        }
+    }
+
+    /// Fills everything from one colour at the top to another at the bottom.
+    pub fn gradient(&mut self, top: Colour, bottom: Colour) {
+        let (width, height) = (self.size.width as usize, self.size.height as usize);
+        let (luma, blue, red) = self.planes_mut();
+        for y in 0..height {
+            let colour = top.towards(bottom, y as f32 / height as f32);
+            luma[y * width..][..width].fill(colour.y);
+            if y % 2 == 0 {
+                let row = y / 2 * (width / 2)..(y / 2 + 1) * (width / 2);
+                blue[row.clone()].fill(colour.u);
+                red[row].fill(colour.v);
             }
         }
     }
@@ -135,13 +166,27 @@ mod tests {
     }
 
     #[test]
-    fn painting_reaches_exactly_what_is_asked() {
-        let mut picture = Picture::new(Size::new(16, 4));
-        let blue = Colour::rgb(0, 0, 255);
-        picture.paint(|x, y| (x < 8.0 && y < 2.0).then_some(blue));
-        let painted = picture.luma().iter().filter(|&&y| y == blue.y).count();
-        assert_eq!(painted, 16);
-        let (_, u, _) = picture.planes_mut();
-        assert_eq!(u.iter().filter(|&&u| u == blue.u).count(), 4);
+    fn an_ellipse_covers_its_area_and_stays_inside_the_picture() {
+        let mut picture = Picture::new(Size::new(64, 64));
+        let white = Colour::rgb(255, 255, 255);
+        picture.ellipse((32.0, 32.0), (20.0, 10.0), white, 1.0);
+        let light: u32 = picture.luma().iter().map(|&y| y as u32 - 16).sum();
+        let area = light as f32 / (white.y - 16) as f32;
+        let truth = std::f32::consts::PI * 200.0;
+        assert!((area - truth).abs() < truth * 0.03, "{area} of {truth}");
+        // Far outside, and over the edge.
+        picture.ellipse((-90.0, -90.0), (20.0, 10.0), white, 1.0);
+        picture.ellipse((64.0, 64.0), (30.0, 30.0), white, 0.5);
+        assert_eq!(picture.luma()[0], 16);
+        assert_eq!(picture.luma()[64 * 64 - 1], 16 + (white.y - 16).div_ceil(2));
+    }
+
+    #[test]
+    fn a_gradient_runs_from_top_to_bottom() {
+        let mut picture = Picture::new(Size::new(8, 100));
+        picture.gradient(Colour::rgb(0, 0, 0), Colour::rgb(255, 255, 255));
+        assert!(picture.luma().is_sorted());
+        assert_eq!(picture.luma()[0], 16);
+        assert!(picture.luma()[799] > 225);
     }
 }

@@ -190,7 +190,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::signalling::Answered;
+    use crate::signalling::{self, Answered};
 
     /// A server that answers each frame with what `reply` says.
     async fn server(reply: impl Fn(Request) -> Vec<Message> + Send + 'static) -> String {
@@ -200,7 +200,7 @@ mod tests {
             let (stream, _) = listener.accept().await.unwrap();
             let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
             while let Some(Ok(Frame::Text(text))) = socket.next().await {
-                for message in reply(crate::signalling::read(&text).unwrap()) {
+                for message in reply(signalling::read(&text).unwrap()) {
                     let text = serde_json::to_string(&message).unwrap();
                     socket.send(Frame::text(text)).await.unwrap();
                 }
