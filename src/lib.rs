@@ -56,60 +56,86 @@ pub mod signalling;
 pub mod stats;
 pub mod strict_json;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use tokio::net::TcpListener;
 
-/// Runs a server until `stop` resolves. Its first line on standard output is JSON with the
-/// addresses in use: `{"http":"127.0.0.1:8080","rtc":"0.0.0.0:40000"}`.
-pub async fn serve(
-    settings: config::Settings,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> anyhow::Result<()> {
-    gst::init().context("cannot start GStreamer")?;
-    let library = match &settings.pipelines_dir {
-        Some(folder) => gst::Library::from_dir(folder)?,
-        None => gst::Library::embedded(),
-    };
-    let stats = Arc::new(stats::Stats::default());
-    let transport = peer::Settings {
-        listen: settings.rtc_listen,
-        public_ips: settings.public_ips.clone(),
-    };
-    let engine = peer::Engine::bind(transport, stats.clone())
-        .await
-        .with_context(|| format!("cannot listen for media on {}", settings.rtc_listen))?;
-    let listener = tokio::net::TcpListener::bind(settings.listen)
-        .await
-        .with_context(|| format!("cannot listen for HTTP on {}", settings.listen))?;
-    let addresses = serde_json::json!({
-        "http": listener.local_addr()?.to_string(),
-        "rtc": engine.local_addr().to_string(),
-    });
-    let rooms = room::registry::Registry::new(
-        room::wiring::Context {
+/// A server whose ports are open; it answers once it [`run`](Server::run)s. Whoever makes one owns
+/// both ends: the addresses, and when it stops.
+pub struct Server {
+    listener: TcpListener,
+    app: server::App,
+    http: SocketAddr,
+    rtc: SocketAddr,
+}
+
+impl Server {
+    /// Opens the ports and reads pipelines and pages.
+    pub async fn bind(settings: config::Settings) -> anyhow::Result<Self> {
+        gst::init().context("cannot start GStreamer")?;
+        let library = match &settings.pipelines_dir {
+            Some(folder) => gst::Library::from_dir(folder)?,
+            None => gst::Library::embedded(),
+        };
+        let stats = Arc::new(stats::Stats::default());
+        let transport = peer::Settings {
+            listen: settings.rtc_listen,
+            public_ips: settings.public_ips,
+        };
+        let engine = peer::Engine::bind(transport, stats.clone())
+            .await
+            .with_context(|| format!("cannot listen for media on {}", settings.rtc_listen))?;
+        let listener = TcpListener::bind(settings.listen)
+            .await
+            .with_context(|| format!("cannot listen for HTTP on {}", settings.listen))?;
+        let (http, rtc) = (listener.local_addr()?, engine.local_addr());
+        let context = room::wiring::Context {
             library,
             stats: stats.clone(),
             fps: settings.fps,
             video_bitrate: settings.video_bitrate,
-        },
-        room::state::Settings {
+        };
+        let rules = room::state::Settings {
             policy: settings.mix,
             stage_size: settings.stage_size,
             gutter: settings.gutter,
             ..Default::default()
-        },
-        engine,
-    );
-    let app = server::App {
-        rooms,
-        stats,
-        authority: Arc::new(server::Authority::new(settings.api_key)),
-        ice_servers: settings.ice_servers.into(),
-        pages: server::Pages::new(settings.web_dir),
-    };
-    println!("{addresses}");
-    tracing::info!("open http://{}/", listener.local_addr()?);
-    server::serve(listener, app, stop).await?;
-    Ok(())
+        };
+        let app = server::App {
+            rooms: room::registry::Registry::new(context, rules, engine),
+            stats,
+            authority: Arc::new(server::Authority::new(settings.api_key)),
+            ice_servers: settings.ice_servers.into(),
+            pages: server::Pages::new(settings.web_dir),
+        };
+        Ok(Self {
+            listener,
+            app,
+            http,
+            rtc,
+        })
+    }
+
+    /// Where HTTP and WebSocket answer.
+    pub fn http(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// Where media is received.
+    pub fn rtc(&self) -> SocketAddr {
+        self.rtc
+    }
+
+    /// Figures, as `/metrics` shows them.
+    pub fn stats(&self) -> Arc<stats::Stats> {
+        self.app.stats.clone()
+    }
+
+    /// Serves until `stop` resolves; then tells everybody and ends within five seconds.
+    pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
+        server::serve(self.listener, self.app, stop).await?;
+        Ok(())
+    }
 }

@@ -56,7 +56,12 @@ async fn run(serve: Serve) -> anyhow::Result<()> {
         None => Written::default(),
     };
     let settings = serve.settings.over(below).settle()?;
-    quilt::serve(settings, stop_signal()?).await
+    let server = quilt::Server::bind(settings).await?;
+    let (http, rtc) = (server.http().to_string(), server.rtc().to_string());
+    // The first line on standard output: programs that start us read the addresses from it.
+    println!("{}", serde_json::json!({ "http": http, "rtc": rtc }));
+    tracing::info!("open http://{http}/");
+    server.run(stop_signal()?).await
 }
 
 /// Every environment variable that some argument reads.

@@ -11,7 +11,15 @@ use std::path::{Path, PathBuf};
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// What everybody speaks of; names nobody but itself.
-const VOCABULARY: [&str; 6] = ["clock", "fanout", "id", "media", "signalling", "stats"];
+const VOCABULARY: [&str; 7] = [
+    "clock",
+    "fanout",
+    "id",
+    "media",
+    "signalling",
+    "stats",
+    "strict_json",
+];
 
 /// Which modules each module may name besides itself and the vocabulary.
 const MAY_NAME: [(&str, &[&str]); 9] = [
@@ -21,7 +29,7 @@ const MAY_NAME: [(&str, &[&str]); 9] = [
     ("mix", &["gst", "decode", "encode"]),
     ("peer", &[]),
     ("room", &["gst", "decode", "encode", "mix", "peer"]),
-    ("config", &[]),
+    ("config", &["room"]),
     ("server", &["config", "gst", "peer", "room"]),
     (
         "load",

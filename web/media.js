@@ -6,38 +6,54 @@
  * @property {boolean} on As the user set it, and as it really is.
  * @property {boolean} busy Being opened.
  * @property {MediaStreamTrack | null} track
- * @property {string | null} problem Why it cannot be had.
+ * @property {Problem | null} problem Why it cannot be had.
+ *
+ * @typedef {object} Problem
+ * @property {string} reason Name of the `DOMException`.
+ * @property {string} message What the browser added.
  */
 
 const WORDS = { audio: 'microphone', video: 'camera' };
 
 /**
- * Why a device cannot be had, for its user.
- * @param {Kind} kind
- * @param {string} name Of the `DOMException`.
- * @param {string} message Of the `DOMException`.
+ * Why devices cannot be had, for their user: one text for each reason.
+ * @param {Partial<Record<Kind, Problem | null>>} problems
+ * @returns {string[]}
+ */
+export function explain({ audio = null, video = null }) {
+  if (audio && video && audio.reason === video.reason) return [explainOne(audio, ['video', 'audio'])];
+  return [video && explainOne(video, ['video']), audio && explainOne(audio, ['audio'])].filter((text) => text !== null);
+}
+
+/**
+ * @param {Problem} problem
+ * @param {Kind[]} kinds
  * @returns {string}
  */
-export function explain(kind, name, message = '') {
-  const device = WORDS[kind];
-  const retry = `then press the ${device} button.`;
-  switch (name) {
+function explainOne({ reason, message }, kinds) {
+  const many = kinds.length > 1;
+  const devices = kinds.map((kind) => WORDS[kind]).join(' and ');
+  const them = many ? 'them' : 'it';
+  const retry = many ? 'then press their buttons.' : `then press the ${devices} button.`;
+  switch (reason) {
     case 'NotAllowedError':
       return /system/i.test(message)
-        ? `The system does not let the browser use the ${device}. Allow it in the system’s privacy settings, ${retry}`
-        : `This page may not use the ${device}. Allow it at the left end of the address bar, ${retry}`;
+        ? `The system does not let the browser use ${devices}. Allow ${them} in the system’s privacy settings, ${retry}`
+        : `This page is not allowed to use ${devices}. Allow ${them} beside the address of the page, ${retry}`;
     case 'NotFoundError':
     case 'OverconstrainedError':
-      return `No ${device} was found. Plug one in, ${retry}`;
+      return `No ${kinds.map((kind) => WORDS[kind]).join(' and no ')} was found. Plug one in, ${retry}`;
     case 'NotReadableError':
     case 'AbortError':
-      return `The ${device} is busy: another program or window seems to use it. Close that one, ${retry}`;
+      return many
+        ? `Camera and microphone are busy: another program or window seems to use them. Close that one, ${retry}`
+        : `The ${devices} is busy: another program or window seems to use it. Close that one, ${retry}`;
     case 'InsecureContext':
-      return `Browsers give the ${device} only to pages opened over HTTPS or from this very machine.`;
+      return `Browsers give ${devices} only to pages opened over HTTPS or from this very machine.`;
     case 'Ended':
-      return `The ${device} was unplugged or taken away. Connect it again, ${retry}`;
+      return `The connection to ${devices} was lost. Plug ${them} in again, ${retry}`;
     default:
-      return `The ${device} could not be started (${name}).`;
+      return `The browser could not start ${devices} (${reason}).`;
   }
 }
 
@@ -118,15 +134,14 @@ export class Devices extends EventTarget {
   }
 
   /**
-   * Tries one device after both together were refused, unless that would only ask again what the
-   * user has just declined.
+   * Tries one device after both together were refused.
    * @param {Kind} kind
    * @param {unknown} refusal
    */
   async #openAfter(kind, refusal) {
-    const declined = refusal instanceof DOMException && refusal.name === 'NotAllowedError';
+    const forbidden = refusal instanceof DOMException && refusal.name === 'NotAllowedError';
     try {
-      if (declined && (await permission(kind)) !== 'granted') throw refusal;
+      if (forbidden && !(await worthAsking(kind))) throw refusal;
       await this.#capture([kind]);
     } catch (error) {
       this.#fail(kind, error);
@@ -182,9 +197,9 @@ export class Devices extends EventTarget {
    * @param {unknown} error
    */
   #fail(kind, error) {
-    const { name, message } = error instanceof Error ? error : new Error(String(error));
+    const { name: reason, message } = error instanceof Error ? error : new Error(String(error));
     this.#release(kind);
-    Object.assign(this.#devices[kind], { on: false, problem: explain(kind, name, message) });
+    Object.assign(this.#devices[kind], { on: false, problem: { reason, message } });
   }
 
   /** @param {Kind} kind */
@@ -205,6 +220,17 @@ export class Devices extends EventTarget {
 /** @returns {Device} */
 function device() {
   return { on: false, busy: false, track: null, problem: null };
+}
+
+/**
+ * Whether asking for one device alone can end better than asking for both did, and does not ask
+ * again what the user has just declined.
+ * @param {Kind} kind
+ */
+async function worthAsking(kind) {
+  const own = await permission(kind);
+  const other = await permission(kind === 'audio' ? 'video' : 'audio');
+  return own === 'granted' || (own === 'prompt' && other === 'denied');
 }
 
 /**

@@ -4,7 +4,7 @@
  */
 
 import { Connection } from './connection.js';
-import { Refused, Signalling } from './signalling.js';
+import { Lost, Refused, Signalling } from './signalling.js';
 
 /**
  * @typedef {import('./protocol.js').Person} Person
@@ -83,7 +83,7 @@ export class Meeting {
       if (why instanceof Refused && FINAL.includes(why.code)) throw why;
       if (performance.now() - this.#connectedAt > STEADY_MS) failures = 0;
       hooks.state('lost');
-      hooks.trouble(why.message);
+      hooks.trouble(why instanceof Lost ? null : why.message); // The state says that it is lost.
       await this.#pause(backoff(failures, Math.random()));
     }
   }

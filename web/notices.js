@@ -27,10 +27,11 @@ export class Notices {
     this.#lines.delete(key);
     if (text !== null) {
       const line = make('div', { class: 'notice', 'data-notice': key }, make('p', {}, text));
-      for (const { label, testid, act } of actions) line.append(this.#button(label, testid, act));
-      const close = this.#button('Dismiss', `dismiss-${key}`, () => this.set(key, null));
+      const close = this.#button('×', `dismiss-${key}`, () => this.set(key, null));
       close.classList.add('dismiss');
+      close.setAttribute('aria-label', 'Dismiss');
       line.append(close);
+      for (const { label, testid, act } of actions) line.append(this.#button(label, testid, act));
       this.#lines.set(key, line);
       this.#region.append(line);
     }

@@ -10,15 +10,11 @@ export class People {
   #heading = find('#people-heading', HTMLElement);
   #viewers = find('#viewers', HTMLElement);
   #count = find('#people-count', HTMLElement);
-  #me = '';
+  /** Who this page is. */
+  me = '';
 
   /** From id to a label that nobody else has. @type {Map<string, string>} */
   labels = new Map();
-
-  /** @param {string} id Who this page is. */
-  iAm(id) {
-    this.#me = id;
-  }
 
   /**
    * @param {Person[]} people In the order they came.
@@ -36,7 +32,7 @@ export class People {
       line.dataset.name = person.name;
       line.classList.toggle('muted', !person.audio);
       line.classList.toggle('unseen-camera', !person.video);
-      line.classList.toggle('me', person.id === this.#me);
+      line.classList.toggle('me', person.id === this.me);
       const text = line.querySelector('bdi');
       if (text && text.textContent !== label) text.textContent = label;
     });

@@ -2,7 +2,7 @@
 
 import { find } from './dom.js';
 import { HowlWatch } from './howl.js';
-import { Devices } from './media.js';
+import { Devices, explain } from './media.js';
 import { Meeting } from './meeting.js';
 import { displayNameProblem, roomNameProblem } from './names.js';
 import { Notices } from './notices.js';
@@ -55,12 +55,15 @@ function showDevices() {
     button.setAttribute('aria-pressed', String(on && track !== null));
     button.setAttribute('aria-busy', String(busy));
     button.classList.toggle('troubled', problem !== null);
-    errors.set(kind, problem && (current ? problem : `${problem} You can join without it.`));
   }
-  const { track } = devices.get('video');
-  if (self.srcObject !== devices.stream) self.srcObject = devices.stream;
+  const { audio, video } = { audio: devices.get('audio'), video: devices.get('video') };
+  const problems = explain({ audio: audio.problem, video: video.problem });
+  const comfort = problems.length > 0 && !current ? ' You can still join.' : '';
+  errors.set('devices', problems.length > 0 ? problems.join(' ') + comfort : null);
+  const { track } = video;
+  const shown = track ? devices.stream : null;
+  if (self.srcObject !== shown) self.srcObject = shown;
   document.body.classList.toggle('self-live', track !== null);
-  document.body.classList.toggle('self-muted', !devices.get('audio').on);
   informHowl();
   void current?.meeting.devicesChanged().catch(() => {}); // A lost socket tells everything anew.
 }
@@ -110,7 +113,7 @@ async function join(view) {
       else if (state === 'connected') stage.wait(null);
     },
     joined(me) {
-      people.iAm(me);
+      people.me = me;
       tiles.clear();
     },
     people(list, viewers) {
@@ -122,6 +125,7 @@ async function join(view) {
       const set = new Set(ids);
       tiles.speaking(set);
       people.speaking(set);
+      document.body.classList.toggle('self-speaks', set.has(people.me));
     },
     mix: (mix) => stage.play(mix),
     trouble: (text) => errors.set('trouble', text),
@@ -161,7 +165,10 @@ function close(view) {
   notices.clear();
   setPanel('stats', false);
   show(view);
-  if (view === 'goodbye') {
+  if (view === 'prejoin') {
+    showDevices();
+    void tellWhoIsIn();
+  } else {
     devices.stop();
     showState(stateLine, 'left');
     find('#rejoin', HTMLButtonElement).focus();
@@ -232,7 +239,9 @@ function wire() {
   nameInput.addEventListener('input', () => complain(null));
   devices.addEventListener('change', showDevices);
   document.addEventListener('keydown', ({ key }) => {
-    if (key === 'Escape') setPanel('stats', false);
+    if (key !== 'Escape' || !current) return;
+    setPanel('stats', false);
+    if (!WIDE.matches) setPanel('people', false); // There it covers the picture.
   });
   window.addEventListener('pagehide', () => current?.meeting.hangUp());
   // Back from the browser's page cache: everything was closed on the way out.
@@ -266,6 +275,12 @@ async function openDevices() {
   if (!options.view) await devices.start({ audio: options.audio, video: options.video });
 }
 
+/** A video without a first picture yet would hold up the `load` event of the page. */
+function loaded() {
+  if (document.readyState === 'complete') return Promise.resolve();
+  return new Promise((resolve) => window.addEventListener('load', resolve, { once: true }));
+}
+
 async function start() {
   document.title = `${room} · Quilt`;
   find('#room', HTMLElement).textContent = room;
@@ -280,6 +295,7 @@ async function start() {
   find('#join .label', HTMLElement).textContent = options.view ? 'Watch' : 'Join';
   document.body.classList.toggle('viewing', options.view);
   showState(stateLine, 'ready');
+  await loaded();
   if (options.join) {
     show('meeting');
     showState(stateLine, 'connecting');

@@ -111,7 +111,7 @@ export class Stats {
     const before = this.#before;
     this.#before = now;
     if (!before) return;
-    this.#summary.textContent = `↓ ${kbps(total(before, now, 'received'))} ↑ ${kbps(total(before, now, 'sent'))}`;
+    this.#summary.textContent = `↓ ${kbps(total(before, now, 'received'))}  ↑ ${kbps(total(before, now, 'sent'))}`;
     if (!this.#panel.hidden) this.#draw(before, now);
   }
 
@@ -123,7 +123,8 @@ export class Stats {
     const rows = FLOWS.filter((name) => now.flows[name]).map((name) => {
       const flow = now.flows[name];
       const { kbps: bits, lossPercent } = rate(before, now, name);
-      const cells = [kbps(bits), flow?.size || '–', flow?.fps === null ? '–' : String(Math.round(flow?.fps ?? 0)), `${lossPercent.toFixed(1)} %`, flow?.codec ?? ''];
+      const picture = flow?.size ? `${flow.size} at ${Math.round(flow.fps ?? 0)}` : '–';
+      const cells = [kbps(bits), picture, `${lossPercent.toFixed(1)} %`, flow?.codec ?? ''];
       const title = name.charAt(0).toUpperCase() + name.slice(1);
       return make('tr', {}, make('th', { scope: 'row' }, title), ...cells.map((text) => make('td', {}, text)));
     });

@@ -322,6 +322,8 @@ impl Room {
                 self.send_tiles(mix, None);
             }
             MediaEvent::Mix(MixEvent::Levels(levels)) => self.levels(&levels),
+            // Caught by the registry: it ends this room, and every session is told.
+            MediaEvent::Mix(MixEvent::Failed(why)) => panic!("{why}"),
         }
     }
 

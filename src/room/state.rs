@@ -224,8 +224,8 @@ impl State {
     pub fn apply(&mut self, now: MediaTime, event: Event) -> Vec<Effect> {
         let announce = self.note(now, event);
         let (stage, mut effects) = (self.stage(), Vec::new());
-        let video = self.video.follow(&self.wanted_video(&stage));
-        let audio = self.audio.follow(&self.wanted_audio(now));
+        let (sees, hears) = (self.wanted_video(&stage), self.wanted_audio(now));
+        let (video, audio) = (self.video.follow(&sees), self.audio.follow(&hears));
         let opened = video.opened.into_iter();
         effects.extend(opened.map(|(mix, key)| Effect::OpenVideo(mix, key)));
         let opened = audio.opened.into_iter();

@@ -301,17 +301,29 @@ impl Wiring {
         if self.loops.is_none() && video.mixes.is_empty() && audio.mixes.is_empty() {
             return;
         }
-        let (video_loop, audio_loop) = self.loops.get_or_insert_with(|| {
-            let tell = self.tell.clone();
-            let report: plan::Report = Arc::new(move |event| tell(MediaEvent::Mix(event)));
-            let stats = &self.context.stats;
-            (
-                mix::video::Loop::start(stats.clone(), report.clone()),
-                mix::audio::Loop::start(stats.clone(), report),
-            )
-        });
-        video_loop.publish(video);
-        audio_loop.publish(audio);
+        if self.loops.is_none() {
+            match self.start_loops() {
+                Ok(loops) => self.loops = Some(loops),
+                Err(error) => {
+                    let failed = MixEvent::Failed(format!("no thread to mix on: {error}"));
+                    (self.tell)(MediaEvent::Mix(failed));
+                }
+            }
+        }
+        if let Some((video_loop, audio_loop)) = &self.loops {
+            video_loop.publish(video);
+            audio_loop.publish(audio);
+        }
+    }
+
+    fn start_loops(&self) -> std::io::Result<(mix::video::Loop, mix::audio::Loop)> {
+        let tell = self.tell.clone();
+        let report: plan::Report = Arc::new(move |event| tell(MediaEvent::Mix(event)));
+        let stats = &self.context.stats;
+        Ok((
+            mix::video::Loop::start(stats.clone(), report.clone())?,
+            mix::audio::Loop::start(stats.clone(), report)?,
+        ))
     }
 
     fn video_plan(&self, state: &State) -> plan::VideoPlan {

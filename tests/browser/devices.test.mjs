@@ -40,7 +40,7 @@ meeting('video only: seen, and silent', async (room) => {
 
 meeting('a phone held upright is shown whole, not stretched', async (room) => {
   const red = await room.enter('red');
-  await room.enter('blue', {}, { size: PORTRAIT, viewport: { width: 390, height: 780 } });
+  await room.enter('blue', {}, { size: PORTRAIT, upright: true });
   await until('the phone is seen', async () => {
     const { tiles } = await red.look();
     assert.deepEqual(tiles.map((tile) => tile.name), ['Blue']);
@@ -58,7 +58,7 @@ meeting('a phone held upright is shown whole, not stretched', async (room) => {
 });
 
 meeting('a phone held upright gets an upright picture', async (room) => {
-  const red = await room.enter('red', {}, { viewport: { width: 390, height: 780 } });
+  const red = await room.enter('red', {}, { size: PORTRAIT, upright: true });
   await room.enter('green');
   await sees(red, ['green']);
   const { width, height } = await red.look();

@@ -37,16 +37,18 @@ export class Browser {
   }
 
   // Opens a page. `permissions` are what the user has granted; without, the browser refuses.
-  async open(url, { permissions = ['camera', 'microphone'], viewport } = {}) {
+  // `upright`: as on a phone held so.
+  async open(url, { permissions = ['camera', 'microphone'], upright = false } = {}) {
     const context = await this.connection.newContext({
       permissions,
-      viewport: viewport ?? { width: 800, height: 600 },
+      viewport: upright ? { width: 390, height: 780 } : { width: 800, height: 600 },
     });
     const page = await context.newPage();
     const said = [];
     page.on('console', (message) => said.push(`${message.type()}: ${message.text()}`));
     page.on('pageerror', (error) => said.push(`uncaught: ${error.stack}`));
     await page.addInitScript(probe);
+    if (upright) await page.addInitScript(turnCamera);
     await page.goto(url);
     return new Participant(this, context, page, said);
   }
@@ -60,6 +62,18 @@ export class Browser {
     await this.connection.close().catch(() => {});
     await this.server.close();
   }
+}
+
+// A phone resolves the constraints on its sensor and then turns the picture: who asks for 640x360
+// gets 360x640. A file instead of a camera is not turned, so here the constraints are.
+function turnCamera() {
+  const devices = navigator.mediaDevices;
+  const original = devices.getUserMedia.bind(devices);
+  devices.getUserMedia = ({ video, ...rest }) => {
+    if (typeof video !== 'object') return original({ video, ...rest });
+    const { width, height, ...other } = video;
+    return original({ video: { width: height, height: width, ...other }, ...rest });
+  };
 }
 
 export class Participant {
