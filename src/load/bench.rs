@@ -19,6 +19,8 @@ use crate::id::RoomName;
 const WORK: [(u8, u32); 3] = [(2, 25), (4, 25), (8, 12)];
 /// The row that is held to figures over a full minute.
 const MAIN: u8 = 4;
+/// Before counting begins, seconds.
+const SETTLE: u32 = 3;
 /// Between two rounds: sockets close, caches and clocks settle.
 const REST: Duration = Duration::from_secs(1);
 
@@ -92,6 +94,7 @@ async fn measure(n: u8, fps: u32, seconds: u32) -> anyhow::Result<Round> {
         publishers: n,
         viewers: 0,
         seconds,
+        settle: SETTLE,
         clip: None,
         codec: Uplink::Mixed,
         downlink: Downlink::H264,

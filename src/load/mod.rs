@@ -19,6 +19,8 @@ pub mod beep;
 pub mod client;
 pub mod clip;
 pub mod demo;
+#[cfg(test)]
+mod echo;
 pub mod freeze;
 pub mod mark;
 pub mod metrics;
@@ -63,6 +65,9 @@ pub struct Options {
     /// How long is counted, from when everybody has joined
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
     pub seconds: u32,
+    /// From the last join until counting begins, seconds: layouts settle, encoders find their rate
+    #[arg(long, default_value_t = 3)]
+    pub settle: u32,
     /// Send this video (its first ten seconds, over and over) instead of generated pictures
     #[arg(long, value_name = "FILE")]
     pub clip: Option<PathBuf>,

@@ -35,8 +35,6 @@ const BITRATE: u32 = 500_000;
 const LOOP_SECONDS: u32 = 10;
 /// Joins at a time. More would measure how this process, not the server, shakes hands.
 const JOINS_AT_ONCE: usize = 8;
-/// From the last join until counting begins: layouts have settled, encoders have their rate.
-const SETTLING: Duration = Duration::from_secs(3);
 /// How long a client that joined is waited for to get its first picture before counting begins.
 const FIRST_PICTURE: Duration = Duration::from_secs(5);
 
@@ -50,7 +48,7 @@ pub async fn run(options: Options) -> anyhow::Result<Report> {
     let material = make(&options).await?;
     let mut clients = join(&options, &material).await?;
     until_pictures(&clients).await;
-    tokio::time::sleep(SETTLING).await;
+    tokio::time::sleep(Duration::from_secs(options.settle as u64)).await;
 
     let before = metrics::read(&options.url).await?;
     let (began, load_cpu) = (clock::now(), process_cpu_seconds());
@@ -314,5 +312,60 @@ impl Member {
         report.audio_packets_per_second = counts.audio_packets as f64 / seconds;
         report.sample = client.watch().map(|watch| watch.report(now));
         report
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::load::echo;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn options(line: &str) -> Options {
+        Line::parse_from(std::iter::once("load").chain(line.split(' '))).options
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn everybody_sees_and_hears_what_comes_back() {
+        let url = echo::start().await;
+        for codec in ["h264", "vp8"] {
+            let line = format!(
+                "--url {url} --publishers 2 --seconds 3 --settle 0 --codec {codec} \
+                 --downlink {codec} --decode 1"
+            );
+            let report = run(options(&line)).await.unwrap();
+            println!("{report}");
+            assert_eq!(report.clients.len(), 2);
+            for client in &report.clients {
+                assert_eq!(client.error, None);
+                assert!(client.pictures_per_second > 0.0, "{client:?}");
+                assert!(client.audio_packets_per_second > 0.0, "{client:?}");
+                assert!(client.join_ms.is_some() && client.first_picture_ms.is_some());
+            }
+            let sample = report.sample.unwrap();
+            assert_eq!(sample.tiles.len(), 1);
+            assert!(sample.tiles[0].marks_per_second > 0.0);
+            assert_eq!(sample.strange_marks, 0);
+            assert!(sample.video_latency_ms.unwrap().count > 10);
+            assert!(sample.audio_latency_ms.unwrap().count >= 1);
+            assert!(sample.skew_ms.is_some());
+            assert_eq!(
+                report.clients.iter().filter(|c| c.sample.is_some()).count(),
+                1
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_not_there_is_told_at_once() {
+        let error = run(options("--url http://127.0.0.1:1")).await.unwrap_err();
+        assert!(error.to_string().contains("reading /metrics"), "{error:#}");
     }
 }

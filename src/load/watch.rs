@@ -264,8 +264,9 @@ impl Seen {
         if self.last.is_some_and(|last| slot <= last) {
             return;
         }
+        // The first one begins the interval that the rate is taken over.
+        self.fresh += self.last.is_some() as u64;
         self.last = Some(slot);
-        self.fresh += 1;
         self.latencies.push(latency);
         self.shown.insert(slot, rtp);
     }
