@@ -123,3 +123,33 @@ fn make(index: usize) -> anyhow::Result<Material> {
         log: None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::receiver::starts_keyframe;
+
+    #[test]
+    fn pictures_have_a_keyframe_a_second_and_one_speaks_in_turn() {
+        let seconds = (TURN * PERSONAS.len() as u32) as usize;
+        let material = make(1).unwrap();
+        let clip = &material.clip;
+        assert_eq!(clip.pictures.len(), seconds * FPS as usize);
+        let is_keyframe = |picture: &usize| {
+            let mut payloads = clip.pictures[*picture].iter();
+            payloads.any(|payload| starts_keyframe(clip.settings.codec, payload))
+        };
+        let keyframes: Vec<usize> = (0..clip.pictures.len()).filter(is_keyframe).collect();
+        let every_second: Vec<usize> = (0..seconds).map(|s| s * FPS as usize).collect();
+        assert_eq!(keyframes, every_second);
+
+        let packets = &material.track.packets;
+        assert_eq!(packets.len(), seconds * 50);
+        let turn = 50 * TURN as usize..2 * 50 * TURN as usize;
+        let voiced = |range: std::ops::Range<usize>| {
+            packets[range].iter().filter(|packet| packet.level.voice).count()
+        };
+        assert!(voiced(turn.clone()) > 100, "{}", voiced(turn.clone()));
+        assert_eq!(voiced(0..turn.start) + voiced(turn.end..packets.len()), 0);
+    }
+}
