@@ -16,6 +16,7 @@ export class Browser {
   static async start(folder, colour, size = LANDSCAPE) {
     const server = await chromium.launchServer({
       executablePath,
+      host: '127.0.0.1',
       args: [
         '--no-sandbox',
         '--disable-gpu',
@@ -26,8 +27,12 @@ export class Browser {
         `--use-file-for-fake-audio-capture=${microphone(folder, colour)}`,
       ],
     });
-    const connection = await chromium.connect(server.wsEndpoint());
-    return new Browser(server, connection, colour);
+    try {
+      return new Browser(server, await chromium.connect(server.wsEndpoint()), colour);
+    } catch (error) {
+      await server.kill(); // else it would keep the test process alive
+      throw error;
+    }
   }
 
   constructor(server, connection, colour) {
