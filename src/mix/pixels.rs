@@ -173,10 +173,8 @@ impl<'a> PictureMut<'a> {
                 } else {
                     (near + 1).min(last)
                 };
-                for ((to, near), far) in blended[1..=width]
-                    .iter_mut()
-                    .zip(line(near))
-                    .zip(line(far))
+                for ((to, near), far) in
+                    blended[1..=width].iter_mut().zip(line(near)).zip(line(far))
                 {
                     *to = ((u16::from(*near) * 3 + u16::from(*far) + 2) >> 2) as u8;
                 }
@@ -217,7 +215,11 @@ impl<'a> PictureMut<'a> {
     }
 }
 
-fn rows<'a>(plane: &Plane<'a>, index: usize, rect: Rect) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+fn rows<'a>(
+    plane: &Plane<'a>,
+    index: usize,
+    rect: Rect,
+) -> impl Iterator<Item = &'a [u8]> + use<'a> {
     let rect = in_plane(index, rect);
     let (x, width) = (rect.x as usize, rect.width as usize);
     plane
@@ -369,16 +371,44 @@ mod tests {
         let mut picture = Owned::new(width, height, RED);
         picture
             .picture_mut()
-            .fill(rect(0, 0, width / 2 & !1, height / 2 & !1), BLUE);
+            .fill(rect(0, 0, (width / 2) & !1, (height / 2) & !1), BLUE);
         picture
     }
 
     #[test]
     fn colours_are_bt601() {
-        assert_eq!(RED, Yuv { y: 82, u: 90, v: 240 });
-        assert_eq!(BLUE, Yuv { y: 41, u: 240, v: 110 });
-        assert_eq!(Yuv::from_rgb(0, 0, 0), Yuv { y: 16, u: 128, v: 128 });
-        assert_eq!(Yuv::from_rgb(255, 255, 255), Yuv { y: 235, u: 128, v: 128 });
+        assert_eq!(
+            RED,
+            Yuv {
+                y: 82,
+                u: 90,
+                v: 240
+            }
+        );
+        assert_eq!(
+            BLUE,
+            Yuv {
+                y: 41,
+                u: 240,
+                v: 110
+            }
+        );
+        assert_eq!(
+            Yuv::from_rgb(0, 0, 0),
+            Yuv {
+                y: 16,
+                u: 128,
+                v: 128
+            }
+        );
+        assert_eq!(
+            Yuv::from_rgb(255, 255, 255),
+            Yuv {
+                y: 235,
+                u: 128,
+                v: 128
+            }
+        );
     }
 
     #[test]
@@ -433,9 +463,7 @@ mod tests {
     fn odd_pictures_turn_too() {
         let source = Owned::new(63, 31, RED);
         let mut target = Owned::new(31, 63, GREY);
-        target
-            .picture_mut()
-            .turn(&source.picture(), Rotation::R90);
+        target.picture_mut().turn(&source.picture(), Rotation::R90);
         assert_eq!(target.picture().at(30, 62), RED);
     }
 }
