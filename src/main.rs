@@ -36,7 +36,7 @@ fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("QUILT_LOG")
-                .unwrap_or_else(|_| "info,webrtc=warn,rtc=error".into()),
+                .unwrap_or_else(|_| "error,quilt=info".into()),
         )
         .with_writer(std::io::stderr)
         .init();
