@@ -50,7 +50,7 @@ const CRATES: [(&str, &[&str]); 8] = [
     ("gstreamer_app", MEDIA),
     ("gstreamer_rtp", MEDIA),
     ("gstreamer_video", MEDIA),
-    ("opus", &["decode", "encode", "load"]),
+    ("opus", &["decode", "encode", "mix", "load"]),
     ("axum", &["server"]),
 ];
 

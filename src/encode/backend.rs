@@ -146,8 +146,8 @@ fn log([h264, vp8]: [Option<Backend>; 2]) {
     }
     match vp8 {
         Some(_) => tracing::info!("VP8 is encoded by vp8enc"),
-        None => tracing::warn!(
-            "no VP8 is encoded: vp8enc (gstreamer1.0-plugins-good) is not installed"
-        ),
+        None => {
+            tracing::warn!("no VP8 is encoded: vp8enc (gstreamer1.0-plugins-good) is not installed")
+        }
     }
 }

@@ -69,7 +69,10 @@ mod tests {
         let mut gate = KeyframeGate::default();
         gate.made(ms(0));
         gate.request();
-        let asked: Vec<u64> = (0..30).map(|n| n * 40).filter(|t| gate.ask(ms(*t))).collect();
+        let asked: Vec<u64> = (0..30)
+            .map(|n| n * 40)
+            .filter(|t| gate.ask(ms(*t)))
+            .collect();
         assert_eq!(asked, [520, 1040], "again, for none came");
     }
 

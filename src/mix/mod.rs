@@ -10,6 +10,8 @@ pub mod pace;
 pub mod pixels;
 pub mod place;
 pub mod plan;
+#[cfg(test)]
+mod testing;
 pub mod text;
 pub mod tiles;
 pub mod video;

@@ -164,7 +164,10 @@ mod tests {
         for n in 0..1000u64 {
             assert_eq!(pace.due(), ms(n * 40));
             let begun = pace.begin(ms(n * 40 + n % 20));
-            assert_eq!((begun.at, begun.late, begun.skipped), (ms(n * 40), false, 0));
+            assert_eq!(
+                (begun.at, begun.late, begun.skipped),
+                (ms(n * 40), false, 0)
+            );
         }
     }
 
@@ -214,7 +217,11 @@ mod tests {
                 changes.push(now.0 / 1_000_000_000);
             }
         }
+        // In seconds, and a few late ticks more.
         let waits: Vec<u64> = changes.windows(2).map(|w| w[1] - w[0]).collect();
-        assert_eq!(&waits[..5], [10, 20, 40, 60, 60]);
+        for (wait, relief) in waits.iter().zip([10, 20, 40, 60, 60]) {
+            assert!((relief..=relief + 1).contains(wait), "{waits:?}");
+        }
+        assert!(waits.len() >= 5, "{waits:?}");
     }
 }

@@ -113,8 +113,8 @@ fn contained(shape: Size, room: Size) -> Size {
 
 fn centred(room: Rect, size: Size) -> Rect {
     Rect {
-        x: room.x + ((room.width - size.width) / 2 & !1),
-        y: room.y + ((room.height - size.height) / 2 & !1),
+        x: room.x + (((room.width - size.width) / 2) & !1),
+        y: room.y + (((room.height - size.height) / 2) & !1),
         width: size.width,
         height: size.height,
     }
@@ -194,10 +194,7 @@ mod tests {
     #[test]
     fn no_pixels_no_place() {
         let tile = rect(0, 0, 64, 64);
-        assert_eq!(
-            place(Size::new(1, 9), Rotation::R0, tile, Fit::Crop),
-            None
-        );
+        assert_eq!(place(Size::new(1, 9), Rotation::R0, tile, Fit::Crop), None);
         assert_eq!(
             place(Size::new(9, 9), Rotation::R0, rect(0, 0, 0, 4), Fit::Crop),
             None

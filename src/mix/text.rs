@@ -335,7 +335,11 @@ mod tests {
         let long = renderer
             .render(&line(&"Wilhelmina ".repeat(6), Style::Strip))
             .unwrap();
-        assert!((150..=200).contains(&long.size().width), "{:?}", long.size());
+        assert!(
+            (150..=200).contains(&long.size().width),
+            "{:?}",
+            long.size()
+        );
     }
 
     #[test]
@@ -405,7 +409,11 @@ mod tests {
             cache.insert(line(&n.to_string(), Style::Plain), State::Impossible);
             assert!(cache.entries.len() <= KEPT);
         }
-        assert!(cache.entries.contains_key(&line(&(KEPT * 3 - 1).to_string(), Style::Plain)));
+        assert!(
+            cache
+                .entries
+                .contains_key(&line(&(KEPT * 3 - 1).to_string(), Style::Plain))
+        );
         assert!(!cache.entries.contains_key(&line("0", Style::Plain)));
     }
 }

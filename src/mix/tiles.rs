@@ -14,9 +14,9 @@ use super::place::{Placement, upright};
 use crate::decode::video::Frame;
 use crate::media::{Rect, Rotation, Size};
 
-/// Ticks for which an unused converter or buffer is kept: some ten seconds, so that a layout
-/// that comes back soon costs nothing.
-const KEPT: u64 = 250;
+/// Ticks for which an unused converter or buffer is kept: two seconds at 25 a second. A slow
+/// source uses its own again; one that changes its size with every frame piles up no more.
+const KEPT: u64 = 50;
 
 /// Why a source could not be drawn.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +101,11 @@ impl Tiles {
             y: 0,
             ..placement.target
         };
-        canvas.copy(&Picture::of(&readable(&made.buffer, &made.info)?), whole, to);
+        canvas.copy(
+            &Picture::of(&readable(&made.buffer, &made.info)?),
+            whole,
+            to,
+        );
         Ok(())
     }
 
@@ -241,4 +245,142 @@ fn converter(from: &VideoInfo, part: Rect, to: Size) -> Result<VideoConverter, E
     config.set_src_height(Some(signed(part.height)));
     let target = with_size(from, to).map_err(failed)?;
     VideoConverter::new(from, &target, Some(config)).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::pixels::Yuv;
+    use super::super::pixels::testing::Owned;
+    use super::super::place::place;
+    use super::super::testing::{assert_near, frame, turned};
+    use super::*;
+    use crate::media::Fit;
+
+    const RED: Yuv = Yuv::from_rgb(255, 0, 0);
+    const BLUE: Yuv = Yuv::from_rgb(0, 0, 255);
+    const GREY: Yuv = Yuv::from_rgb(128, 128, 128);
+
+    fn rect(x: u32, y: u32, width: u32, height: u32) -> Rect {
+        Rect {
+            x,
+            y,
+            width,
+            height,
+        }
+    }
+
+    fn placed(frame: &Frame, tile: Rect) -> Placement {
+        let size = Size::new(frame.info.width(), frame.info.height());
+        place(size, frame.rotation, tile, Fit::Crop).unwrap()
+    }
+
+    /// Red with a blue left and right edge of a tenth each.
+    fn edged(width: u32, height: u32) -> Frame {
+        frame(width, height, |picture| {
+            picture.fill(rect(0, 0, width, height), BLUE);
+            picture.fill(rect(width / 10, 0, width * 8 / 10, height), RED);
+        })
+    }
+
+    #[test]
+    fn scaling_keeps_colours_and_crops_the_sides() {
+        for (width, height) in [(640, 360), (1280, 720), (640, 480), (320, 180)] {
+            let mut tiles = Tiles::default();
+            let mut canvas = Owned::new(416, 416, GREY);
+            let source = edged(width, height);
+            // Square: a wide camera loses a fifth of its width.
+            let placement = placed(&source, rect(0, 0, 416, 416));
+            assert!(placement.target.height < 416 || width * 3 == height * 4);
+            tiles
+                .draw(&source, &placement, &mut canvas.picture_mut())
+                .unwrap();
+            let (seen, t) = (canvas.picture(), placement.target);
+            for x in [t.x + 4, t.x + t.width / 2, t.x + t.width - 5] {
+                assert_near(seen.at(x, t.y + t.height / 2), RED, 2);
+            }
+            assert_eq!(seen.at(200, 0) == GREY, t.y > 0);
+        }
+    }
+
+    #[test]
+    fn a_frame_is_scaled_once_for_all_mixes() {
+        let mut tiles = Tiles::default();
+        let mut canvas = Owned::new(416, 224, GREY);
+        let source = edged(640, 360);
+        let placement = placed(&source, rect(0, 0, 416, 224));
+        for _ in 0..3 {
+            tiles
+                .draw(&source, &placement, &mut canvas.picture_mut())
+                .unwrap();
+        }
+        let elsewhere = placed(&source, rect(0, 0, 208, 112));
+        tiles
+            .draw(&source, &elsewhere, &mut canvas.picture_mut())
+            .unwrap();
+        assert_eq!(tiles.scaled.len(), 2);
+        tiles.end_tick(|serial| serial == source.serial);
+        assert_eq!(tiles.scaled.len(), 2, "still shown");
+        tiles.end_tick(|_| false);
+        assert_eq!((tiles.scaled.len(), tiles.spare.len()), (0, 2));
+        let next = edged(640, 360);
+        tiles
+            .draw(&next, &placement, &mut canvas.picture_mut())
+            .unwrap();
+        assert_eq!((tiles.converters.len(), tiles.spare.len()), (2, 1));
+        for _ in 0..=KEPT {
+            tiles.end_tick(|_| false);
+        }
+        assert_eq!((tiles.converters.len(), tiles.spare.len()), (0, 0));
+    }
+
+    #[test]
+    fn copies_and_doublings_need_no_tile() {
+        let mut tiles = Tiles::default();
+        let mut canvas = Owned::new(1280, 720, GREY);
+        for tile in [rect(0, 0, 624, 352), rect(0, 0, 1280, 720)] {
+            let source = edged(640, 360);
+            let placement = placed(&source, tile);
+            tiles
+                .draw(&source, &placement, &mut canvas.picture_mut())
+                .unwrap();
+            assert_eq!(tiles.scaled.len(), 0);
+        }
+        assert_eq!(canvas.picture().at(100, 360), BLUE);
+        assert_eq!(canvas.picture().at(140, 360), RED);
+    }
+
+    #[test]
+    fn a_phone_held_upright_stands_upright() {
+        let mut tiles = Tiles::default();
+        // The camera's top half is blue; a quarter turn clockwise brings it to the right.
+        let source = turned(640, 360, Rotation::R90, |picture| {
+            picture.fill(rect(0, 0, 640, 360), RED);
+            picture.fill(rect(0, 0, 640, 180), BLUE);
+        });
+        let mut canvas = Owned::new(624, 352, GREY);
+        let placement = placed(&source, rect(0, 0, 624, 352));
+        for _ in 0..2 {
+            tiles
+                .draw(&source, &placement, &mut canvas.picture_mut())
+                .unwrap();
+        }
+        assert_eq!((tiles.turned.len(), tiles.scaled.len()), (1, 1));
+        let seen = canvas.picture();
+        assert_near(seen.at(312 - 60, 176), RED, 2);
+        assert_near(seen.at(312 + 60, 176), BLUE, 2);
+        assert_eq!(seen.at(100, 176), GREY);
+    }
+
+    #[test]
+    fn only_i420_is_drawn() {
+        let info = VideoInfo::builder(VideoFormat::Nv12, 64, 64)
+            .build()
+            .unwrap();
+        let buffer = Buffer::with_size(info.size()).unwrap();
+        let source = Frame::new(buffer, info, Default::default(), Rotation::R0);
+        let mut canvas = Owned::new(64, 64, GREY);
+        let placement = placed(&source, rect(0, 0, 64, 64));
+        let drawn = Tiles::default().draw(&source, &placement, &mut canvas.picture_mut());
+        assert!(matches!(drawn, Err(Error::Format(VideoFormat::Nv12))));
+    }
 }

@@ -154,7 +154,9 @@ fn run(shared: &Shared, stats: &Arc<Stats>, report: &Report) {
             Some(false) => tracing::info!("full frame rate again"),
             None => {}
         }
-        mixer.tick(begun.at, |mix, picture, meta| mix.output.push(picture, meta));
+        mixer.tick(begun.at, |mix, picture, meta| {
+            mix.output.push(picture, meta)
+        });
         let worked = clock::now().since(now);
         stats.mix_seconds.observe(worked.as_secs_f64());
     }
@@ -167,4 +169,100 @@ fn words(panic: &(dyn std::any::Any + Send)) -> &str {
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("panic without words")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::super::plan::{MixId, VideoMix};
+    use super::*;
+    use crate::encode::video::Input;
+    use crate::media::Size;
+
+    fn plan(layout: u64) -> VideoPlan {
+        crate::gst::init().unwrap();
+        VideoPlan {
+            period: Duration::from_millis(5),
+            mixes: vec![VideoMix {
+                id: MixId(1),
+                layout,
+                canvas: Size::new(320, 180),
+                tiles: Vec::new(),
+                labels: false,
+                output: Input::nowhere(),
+            }],
+        }
+    }
+
+    fn reporting() -> (Report, mpsc::Receiver<MixEvent>) {
+        let (send, events) = mpsc::channel();
+        let report = move |event| {
+            let _ = send.send(event);
+        };
+        (Arc::new(report), events)
+    }
+
+    fn next(events: &mpsc::Receiver<MixEvent>) -> MixEvent {
+        events.recv_timeout(Duration::from_secs(10)).unwrap()
+    }
+
+    #[test]
+    fn a_published_plan_is_shown_and_the_next_one_on_the_same_grid() {
+        let stats = Arc::<Stats>::default();
+        let (report, events) = reporting();
+        let video = Loop::start(stats.clone(), report).unwrap();
+        video.publish(plan(1));
+        let shown = |event| match event {
+            MixEvent::LayoutShown { layout, at, .. } => (layout, at),
+            other => panic!("{other:?}"),
+        };
+        let (first, start) = shown(next(&events));
+        video.publish(plan(2));
+        let (second, later) = shown(next(&events));
+        assert_eq!((first, second), (1, 2));
+        assert_eq!(later.since(start).as_micros() % 5000, 0);
+        drop(video);
+        assert!(stats.mix_ticks.get() >= 2);
+    }
+
+    #[test]
+    fn without_mixes_nothing_ticks() {
+        let stats = Arc::<Stats>::default();
+        let (report, events) = reporting();
+        let video = Loop::start(stats.clone(), report).unwrap();
+        video.publish(plan(1));
+        next(&events);
+        video.publish(VideoPlan {
+            mixes: Vec::new(),
+            ..plan(2)
+        });
+        // Taken at the next tick; from then on the count stands still.
+        while video.shared.lock().plan.is_some() {
+            std::thread::yield_now();
+        }
+        video.publish(plan(3));
+        next(&events);
+        drop(video);
+        assert!(events.try_recv().is_err());
+    }
+
+    #[test]
+    fn a_panic_ends_the_loop_and_is_reported() {
+        let (send, events) = mpsc::channel();
+        let report = move |event: MixEvent| {
+            let shown = matches!(event, MixEvent::LayoutShown { .. });
+            send.send(event).unwrap();
+            assert!(!shown, "a defect");
+        };
+        let video = Loop::start(Arc::default(), Arc::new(report)).unwrap();
+        video.publish(plan(1));
+        next(&events);
+        match next(&events) {
+            MixEvent::Failed(words) => assert!(words.contains("a defect"), "{words}"),
+            other => panic!("{other:?}"),
+        }
+        drop(video);
+    }
 }

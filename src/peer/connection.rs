@@ -64,6 +64,11 @@ impl Peer {
         negotiated.sending_video.as_ref()?.codec.video()
     }
 
+    /// Whether the client takes audio.
+    pub fn downlink_audio(&self) -> bool {
+        self.inner.link.negotiated().sending_audio.is_some()
+    }
+
     /// Asks the client for a keyframe, at most every 500 ms.
     pub fn request_keyframe(&self) {
         self.inner.link.request_keyframe(clock::now());

@@ -162,7 +162,7 @@ impl Wiring {
         id: ParticipantId,
         kind: Kind,
         codec: Option<VideoCodec>,
-    ) -> Result<(), decode::Error> {
+    ) -> Result<(), gst::Error> {
         let Some(seat) = self.seats.get_mut(&id) else {
             return Ok(());
         };

@@ -17,15 +17,15 @@ const HEARD = -60;
 
 // Describes the meetings of one test file: call once, at its top. One server for the file and
 // one browser for each colour and size, started when first needed; rooms and pages are each
-// test's own.
-export function meetings(name) {
+// test's own. `args` go to `quilt serve`.
+export function meetings(name, args = []) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), `quilt-${name}-`));
   const browsers = new Map();
   let server;
   let failed = false;
 
   before(async () => {
-    server = await startServer(folder);
+    server = await startServer(folder, args);
   });
   after(async () => {
     for (const browser of browsers.values()) await browser.close();
@@ -47,6 +47,7 @@ export function meetings(name) {
       const room = new Room(server, `${name}-${++rooms}`, browser, () => browsers);
       try {
         await run(room);
+        for (const person of room.people) assert.deepEqual(person.faults(), [], `faults in ${person.colour}'s page`);
       } catch (error) {
         failed = true;
         await room.keep(path.join(folder, `${rooms}`));
@@ -69,12 +70,15 @@ class Room {
   }
 
   // Someone opens the meeting page. `colour` is who; `query` and `open` refine how.
-  async enter(colour, query = {}, { size, ...open } = {}) {
-    const browser = await this.browser(colour, size);
-    const url = new URL(`/r/${this.name}`, this.server.url);
+  async enter(colour, query = {}, open = {}) {
     const all = { name: named(colour), join: 1, processing: 0, ...query };
-    for (const [key, value] of Object.entries(all)) url.searchParams.set(key, value);
-    const person = await browser.open(url.href, open);
+    return this.visit(colour, `/r/${this.name}?${new URLSearchParams(all)}`, open);
+  }
+
+  // Someone opens any page of the server.
+  async visit(colour, path, { size, ...open } = {}) {
+    const browser = await this.browser(colour, size);
+    const person = await browser.open(new URL(path, this.server.url).href, open);
     this.people.push(person);
     return person;
   }

@@ -16,6 +16,7 @@ export class Browser {
   static async start(folder, colour, size = LANDSCAPE) {
     const server = await chromium.launchServer({
       executablePath,
+      host: '127.0.0.1',
       args: [
         '--no-sandbox',
         '--disable-gpu',
@@ -26,8 +27,12 @@ export class Browser {
         `--use-file-for-fake-audio-capture=${microphone(folder, colour)}`,
       ],
     });
-    const connection = await chromium.connect(server.wsEndpoint());
-    return new Browser(server, connection, colour);
+    try {
+      return new Browser(server, await chromium.connect(server.wsEndpoint()), colour);
+    } catch (error) {
+      await server.kill(); // else it would keep the test process alive
+      throw error;
+    }
   }
 
   constructor(server, connection, colour) {
@@ -107,9 +112,25 @@ export class Participant {
     return this.page.evaluate((tones) => window.probe.listen(tones), tones);
   }
 
+  // The loudest moment of the mix within two seconds, dBFS.
+  async loudness() {
+    return this.page.evaluate(() => window.probe.loudness());
+  }
+
   // What the browser's own statistics say of the connection.
   async stats() {
     return this.page.evaluate(() => window.probe.stats());
+  }
+
+  // How much of each tile's pixels changed within half a second, by the tile's name.
+  async motion() {
+    return this.page.evaluate(() => window.probe.motion());
+  }
+
+  // What went wrong in the page that a user might not see: exceptions, and what its own security
+  // policy refused.
+  faults() {
+    return this.said.filter((line) => line.startsWith('uncaught:') || /Content Security Policy/.test(line));
   }
 
   // Resolves when the mix plays: pictures are decoded and the clock runs.

@@ -37,6 +37,31 @@ export function probe() {
     return hues.find(([, other]) => apart(other) < 25)?.[0];
   }
 
+  // The tiles of the page, with their boxes in fractions of the picture.
+  function tilesOver(video) {
+    const inside = content(video);
+    return [...document.querySelectorAll('[data-testid="tile"]')].map((tile) => {
+      const at = tile.getBoundingClientRect();
+      const box = {
+        x: (at.x - inside.x) / inside.width,
+        y: (at.y - inside.y) / inside.height,
+        width: at.width / inside.width,
+        height: at.height / inside.height,
+      };
+      return { id: tile.dataset.id, name: tile.dataset.name, text: tile.textContent.trim(), box };
+    });
+  }
+
+  // A box of fractions in whole pixels of the picture read.
+  function pixels(seen, box) {
+    return {
+      left: Math.max(0, Math.round(box.x * seen.width)),
+      top: Math.max(0, Math.round(box.y * seen.height)),
+      right: Math.min(seen.width, Math.round((box.x + box.width) * seen.width)),
+      bottom: Math.min(seen.height, Math.round((box.y + box.height) * seen.height)),
+    };
+  }
+
   // Where the picture lies inside the element, in the page's pixels (`object-fit: contain`).
   function content(video) {
     const box = video.getBoundingClientRect();
@@ -47,10 +72,7 @@ export function probe() {
 
   // A box in fractions of the canvas, searched for colours and for white.
   function inspect(seen, hues, box) {
-    const left = Math.max(0, Math.round(box.x * seen.width));
-    const top = Math.max(0, Math.round(box.y * seen.height));
-    const right = Math.min(seen.width, Math.round((box.x + box.width) * seen.width));
-    const bottom = Math.min(seen.height, Math.round((box.y + box.height) * seen.height));
+    const { left, top, right, bottom } = pixels(seen, box);
     const count = {};
     const extent = {};
     const grow = (name, x, y) => {
@@ -86,6 +108,21 @@ export function probe() {
     return { share, extents };
   }
 
+  // What listens to the mix's audio track.
+  async function hark() {
+    const stream = mix()?.srcObject;
+    if (!stream?.getAudioTracks().length) throw new Error('the mix has no audio track');
+    if (ears?.stream !== stream) {
+      await ears?.context.close();
+      const context = new AudioContext({ sampleRate: 48000 });
+      const analyser = new AnalyserNode(context, { fftSize: 16384, smoothingTimeConstant: 0 });
+      context.createMediaStreamSource(stream).connect(analyser);
+      ears = { stream, context, analyser };
+    }
+    await ears.context.resume();
+    return ears;
+  }
+
   window.probe = {
     peers,
 
@@ -93,15 +130,8 @@ export function probe() {
       const video = mix();
       if (!video?.videoWidth) return { width: 0, height: 0, share: {}, tiles: [] };
       const seen = picture(video);
-      const inside = content(video);
-      const tiles = [...document.querySelectorAll('[data-testid="tile"]')].map((tile) => {
-        const at = tile.getBoundingClientRect();
-        const box = {
-          x: (at.x - inside.x) / inside.width,
-          y: (at.y - inside.y) / inside.height,
-          width: at.width / inside.width,
-          height: at.height / inside.height,
-        };
+      const tiles = tilesOver(video).map((tile) => {
+        const { box } = tile;
         const middle = {
           x: box.x + box.width * 0.3,
           y: box.y + box.height * 0.3,
@@ -112,10 +142,29 @@ export function probe() {
         const shown = Object.entries(inspect(seen, hues, middle).share)
           .filter(([name, part]) => name !== 'white' && part > 0.4)
           .map(([name]) => name)[0];
-        return { id: tile.dataset.id, name: tile.dataset.name, text: tile.textContent.trim(), box, shown, share, extents };
+        return { ...tile, shown, share, extents };
       });
       const { share } = inspect(seen, hues, { x: 0, y: 0, width: 1, height: 1 });
       return { width: video.videoWidth, height: video.videoHeight, share, tiles };
+    },
+
+    async motion() {
+      const video = mix();
+      const before = picture(video);
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      const after = picture(video);
+      const changed = ({ box }) => {
+        const { left, top, right, bottom } = pixels(after, box);
+        let count = 0;
+        for (let y = top; y < bottom; y++) {
+          for (let at = (y * after.width + left) * 4; at < (y * after.width + right) * 4; at += 4) {
+            // Green carries most of the luma; coding noise stays below.
+            if (Math.abs(before.data[at + 1] - after.data[at + 1]) > 16) count++;
+          }
+        }
+        return count / ((right - left) * (bottom - top));
+      };
+      return Object.fromEntries(tilesOver(video).map((tile) => [tile.name, changed(tile)]));
     },
 
     // Resolves with the time (Date.now) at which the page no longer has a tile of this name.
@@ -133,17 +182,7 @@ export function probe() {
     },
 
     async listen(tones) {
-      const stream = mix()?.srcObject;
-      if (!stream?.getAudioTracks().length) throw new Error('the mix has no audio track');
-      if (ears?.stream !== stream) {
-        await ears?.context.close();
-        const context = new AudioContext({ sampleRate: 48000 });
-        const analyser = new AnalyserNode(context, { fftSize: 16384, smoothingTimeConstant: 0 });
-        context.createMediaStreamSource(stream).connect(analyser);
-        ears = { stream, context, analyser };
-      }
-      const { context, analyser } = ears;
-      await context.resume();
+      const { context, analyser } = await hark();
       const bins = new Float32Array(analyser.frequencyBinCount);
       const hertz = context.sampleRate / analyser.fftSize;
       const power = Object.fromEntries(tones.map(([name]) => [name, 0]));
@@ -163,6 +202,18 @@ export function probe() {
       return Object.fromEntries(
         Object.entries(power).map(([name, p]) => [name, Math.max(-120, 10 * Math.log10(p || 1e-20))]),
       );
+    },
+
+    async loudness() {
+      const { context, analyser } = await hark();
+      const samples = new Float32Array(analyser.fftSize);
+      let peak = 0;
+      for (let n = 0; n < 6; n++) {
+        await new Promise((resolve) => setTimeout(resolve, (1000 * analyser.fftSize) / context.sampleRate));
+        analyser.getFloatTimeDomainData(samples);
+        for (const sample of samples) peak = Math.max(peak, Math.abs(sample));
+      }
+      return Math.max(-120, 20 * Math.log10(peak || 1e-20));
     },
 
     async stats() {
