@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use webrtc::peer_connection::{PeerConnection, RTCIceCandidateInit, RTCSessionDescription};
 use webrtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 
-use super::engine::build;
+use super::engine::{DtlsRole, build};
 use super::life::{self, Command, Events, Negotiator, Next};
 use super::link::{Link, Outgoing};
 use super::negotiation::{add_track, kind_of};
@@ -87,6 +87,7 @@ impl Client {
             Sockets::Own,
             options.local_ip,
             [&audio, &video],
+            DtlsRole::Client,
             handler,
         )
         .await?;

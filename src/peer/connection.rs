@@ -147,6 +147,7 @@ pub(super) async fn accept(
         Sockets::Shared(port.clone()),
         local_ip,
         [&audio, &video],
+        offer.dtls_role(),
         events,
     )
     .await?;

@@ -13,6 +13,7 @@ use rtc::interceptor::{
 use rtc::peer_connection::configuration::media_engine::{
     MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_VP8, MediaEngine,
 };
+use rtc::peer_connection::transport::RTCDtlsRole;
 use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability, RtpCodecKind,
 };
@@ -24,12 +25,15 @@ use webrtc::peer_connection::{
 };
 
 use super::connection::{self, Peer};
+use super::introduced::Introduced;
 use super::link::Link;
 use super::mux::Mux;
 use super::negotiation::kind_of;
 use super::rtx::{self, Rtx};
 use super::runtime::{PeerRuntime, Sockets};
-use super::sdp::{Candidate, Codec, Format, Transport};
+use super::sdp::{
+    ABS_SEND_TIME, AUDIO_LEVEL, Candidate, Codec, Format, ORIENTATION, TRANSPORT_CC, Transport,
+};
 use super::tap::{self, Tap};
 use super::{Error, Options, Uplink, mux_tcp};
 use crate::media::{AUDIO_CLOCK, Kind, VIDEO_CLOCK};
@@ -220,12 +224,22 @@ fn is_link_local(ip: &IpAddr) -> bool {
     }
 }
 
+/// Who begins the DTLS handshake, in an answer of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DtlsRole {
+    /// We do.
+    Client,
+    /// The other side does. Chrome does so at once, but takes 200 ms to answer.
+    Server,
+}
+
 /// Builds the library's side of a connection.
 pub(super) async fn build(
     link: &Arc<Link>,
     sockets: Sockets,
     local_ip: IpAddr,
     formats: [&[Format]; 2],
+    role: DtlsRole,
     handler: Arc<dyn PeerConnectionEventHandler>,
 ) -> Result<Arc<dyn PeerConnection>, Error> {
     let media = media_engine(formats).map_err(Error::at("register codecs"))?;
@@ -236,6 +250,10 @@ pub(super) async fn build(
             SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm,
             SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
         ])
+        .with_answering_dtls_role(match role {
+            DtlsRole::Client => RTCDtlsRole::Client,
+            DtlsRole::Server => RTCDtlsRole::Server,
+        })
         .with_ice_timeouts(Some(DISCONNECTED), Some(FAILED), Some(KEEPALIVE))
         .build();
     let any_port = SocketAddr::new(local_ip, 0);
@@ -262,18 +280,27 @@ fn interceptors(link: &Arc<Link>) -> Registry {
         .with(Slot::Custom(rtx::SLOT), Rtx::new(link.clone()))
         .with(
             Slot::NackGenerator,
-            NackGeneratorBuilder::new()
-                .with_interval(NACK_INTERVAL)
-                .with_max_nacks_per_packet(NACKS_PER_PACKET)
-                .build(),
+            Introduced::new(
+                link.clone(),
+                NackGeneratorBuilder::new()
+                    .with_interval(NACK_INTERVAL)
+                    .with_max_nacks_per_packet(NACKS_PER_PACKET)
+                    .build(),
+            ),
         )
         .with(
             Slot::TwccReceiver,
-            TwccReceiverBuilder::new()
-                .with_interval(FEEDBACK_INTERVAL)
-                .build(),
+            Introduced::new(
+                link.clone(),
+                TwccReceiverBuilder::new()
+                    .with_interval(FEEDBACK_INTERVAL)
+                    .build(),
+            ),
         )
-        .with(Slot::ReceiverReport, ReceiverReportBuilder::new().build())
+        .with(
+            Slot::ReceiverReport,
+            Introduced::new(link.clone(), ReceiverReportBuilder::new().build()),
+        )
         .with(Slot::Custom(tap::SLOT), Tap::new(link.clone()))
 }
 
@@ -336,16 +363,10 @@ fn media_engine(formats: [&[Format]; 2]) -> Result<MediaEngine, rtc::shared::err
     const BOTH: &[RtpCodecKind] = &[RtpCodecKind::Audio, RtpCodecKind::Video];
     for (uri, kinds) in [
         ("urn:ietf:params:rtp-hdrext:sdes:mid", BOTH),
-        (
-            "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01",
-            BOTH,
-        ),
-        (
-            "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time",
-            BOTH,
-        ),
-        ("urn:ietf:params:rtp-hdrext:ssrc-audio-level", &BOTH[..1]),
-        ("urn:3gpp:video-orientation", &BOTH[1..]),
+        (TRANSPORT_CC, BOTH),
+        (ABS_SEND_TIME, BOTH),
+        (AUDIO_LEVEL, &BOTH[..1]),
+        (ORIENTATION, &BOTH[1..]),
     ] {
         for kind in kinds {
             let extension = RTCRtpHeaderExtensionCapability {

@@ -25,6 +25,7 @@ mod connection;
 mod engine;
 mod error;
 mod inbound;
+mod introduced;
 mod life;
 mod link;
 mod mux;
