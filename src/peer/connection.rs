@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
-use super::engine::{Engine, build};
+use super::engine::Engine;
+use super::library::build;
 use super::life::{self, Command, Events};
 use super::link::Link;
 use super::negotiation::{Answerer, Request};

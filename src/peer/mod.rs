@@ -26,6 +26,7 @@ mod engine;
 mod error;
 mod inbound;
 mod introduced;
+mod library;
 mod life;
 mod link;
 mod mux;

@@ -2,7 +2,7 @@
 
 use super::{Codec, Description, Format, SdpError, Section, choose};
 use crate::media::{Kind, VideoCodec};
-use crate::peer::engine::DtlsRole;
+use crate::peer::library::DtlsRole;
 
 /// An offer that can be served.
 #[derive(Debug, Clone)]
