@@ -12,6 +12,9 @@ const SPECS: &[Spec] = &[
     quilt::decode::video::H264,
     quilt::decode::video::VP8,
     quilt::decode::audio::OPUS,
+    quilt::encode::backend::X264,
+    quilt::encode::backend::OPENH264,
+    quilt::encode::backend::VP8,
 ];
 
 fn library() -> Library {

@@ -2,6 +2,11 @@
 
 use crate::gst::{Spec, Value};
 
+mod frames;
+mod pace;
+
+pub use frames::{Frame, Frames};
+
 /// What this module looks up in `decode-h264.gst`.
 pub const H264: Spec = spec("decode-h264");
 /// What this module looks up in `decode-vp8.gst`.
@@ -15,7 +20,3 @@ const fn spec(name: &'static str) -> Spec {
         inputs: &[("jitterbuffer", "sink")],
     }
 }
-
-mod frames;
-
-pub use frames::{Frame, Frames};

@@ -1,0 +1,99 @@
+// What the page decides without a browser: options, words, codecs, howling, statistics.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ordered } from '../../web/connection.js';
+import { Neighbours } from '../../web/howl.js';
+import { explain } from '../../web/media.js';
+import { backoff } from '../../web/meeting.js';
+import { readOptions, roomOf } from '../../web/options.js';
+import { whoIsIn } from '../../web/rooms.js';
+import { rate, sample } from '../../web/stats.js';
+
+test('the address sets the options', () => {
+  assert.deepEqual(readOptions(''), { name: '', join: false, audio: true, video: true, view: false, codec: null, processing: true, token: null });
+  assert.deepEqual(readOptions('?name=Ann%20B&join=1&video=0&audio=0&codec=VP8&processing=0&token=x.y'), {
+    name: 'Ann B', join: true, audio: false, video: false, view: false, codec: 'vp8', processing: false, token: 'x.y',
+  });
+  assert.equal(readOptions('?view=1').view, true);
+  assert.equal(readOptions('?codec=av1').codec, null);
+});
+
+test('the path names the room', () => {
+  assert.equal(roomOf('/r/calm-otter-42'), 'calm-otter-42');
+  assert.equal(roomOf('/r/a%20b'), 'a b');
+  assert.equal(roomOf('/r/%E0%A4%A'), '%E0%A4%A');
+  assert.equal(roomOf('/'), '');
+});
+
+test('the wanted codec leads, constrained baseline leads H.264, and nothing else is offered', () => {
+  const codecs = [
+    { mimeType: 'video/VP8' }, { mimeType: 'video/rtx' }, { mimeType: 'video/VP9' },
+    { mimeType: 'video/H264', sdpFmtpLine: 'packetization-mode=1;profile-level-id=64001f' },
+    { mimeType: 'video/H264', sdpFmtpLine: 'packetization-mode=0;profile-level-id=42e01f' },
+    { mimeType: 'video/H264', sdpFmtpLine: 'packetization-mode=1;profile-level-id=42e01f' },
+    { mimeType: 'video/AV1' }, { mimeType: 'video/ulpfec' },
+  ];
+  const short = (list) => list.map(({ mimeType, sdpFmtpLine = '' }) => [mimeType.slice(6), /mode=(.)/.exec(sdpFmtpLine)?.[1], /id=(..)/.exec(sdpFmtpLine)?.[1]].filter(Boolean).join(' '));
+  assert.deepEqual(short(ordered(codecs, 'h264')), ['H264 1 42', 'H264 1 64', 'H264 0 42', 'VP8', 'rtx']);
+  assert.deepEqual(short(ordered(codecs, 'vp8')), ['VP8', 'H264 1 42', 'H264 1 64', 'H264 0 42', 'rtx']);
+});
+
+test('attempts come ever more seldom, but never more than 12.5 s apart', () => {
+  assert.equal(backoff(0, 0.5), 500);
+  assert.equal(backoff(3, 0.5), 4000);
+  assert.equal(backoff(50, 1), 12_500);
+});
+
+test('every failure of a device has words, and two alike have one text', () => {
+  const problem = (reason, message = '') => ({ reason, message });
+  assert.deepEqual(explain({}), []);
+  assert.match(explain({ video: problem('NotFoundError') })[0], /^No camera was found/);
+  assert.match(explain({ audio: problem('NotReadableError') })[0], /microphone is busy/);
+  assert.match(explain({ audio: problem('NotAllowedError', 'Permission denied by system') })[0], /system’s privacy settings/);
+  assert.equal(explain({ audio: problem('NotAllowedError'), video: problem('NotAllowedError') }).length, 1);
+  assert.match(explain({ audio: problem('NotFoundError'), video: problem('NotFoundError') })[0], /No camera and no microphone/);
+  assert.equal(explain({ audio: problem('NotFoundError'), video: problem('NotAllowedError') }).length, 2);
+  assert.match(explain({ video: problem('OddError') })[0], /OddError/);
+});
+
+test('windows howl when a microphone of one hears the loudspeaker of the other', () => {
+  const here = new Neighbours('red');
+  const word = { window: 'w2', room: 'red', mic: false, sound: true };
+  const open = { mic: true, sound: true };
+  assert.ok(!here.howls(open, 0), 'alone');
+  here.hear({ ...word, room: 'blue' }, 0);
+  assert.ok(!here.howls(open, 0), 'another room');
+  here.hear(word, 0);
+  assert.ok(here.howls(open, 1));
+  assert.ok(!here.howls({ mic: false, sound: true }, 1), 'nobody has a microphone open');
+  here.hear({ ...word, mic: true, sound: false }, 2);
+  assert.ok(!here.howls({ mic: true, sound: false }, 3), 'nobody has a loudspeaker on');
+  assert.ok(here.howls(open, 15_001), 'still fresh');
+  assert.ok(!here.howls(open, 15_003), 'killed windows are forgotten');
+  here.hear(word, 20_000);
+  here.hear({ ...word, gone: true }, 20_001);
+  assert.ok(!here.howls(open, 20_002), 'gone');
+});
+
+test('a room is described in a few words', () => {
+  assert.equal(whoIsIn({ name: 'x', participants: 0, viewers: 2 }), 'no people; 2 watching');
+  assert.equal(whoIsIn({ name: 'x', participants: 1, viewers: 0, names: ['Ann'] }), '1 person: Ann');
+  assert.equal(whoIsIn({ name: 'x', participants: 3, viewers: 0, names: ['Ann', 'Bob', 'Eve'] }), '3 people: Ann, Bob and Eve');
+  assert.equal(whoIsIn({ name: 'x', participants: 6, viewers: 1, names: ['A', 'B', 'C', 'D', 'E', 'F'] }), '6 people: A, B, C and 3 more; 1 watching');
+});
+
+test('rates and losses come out of two reports', () => {
+  const report = (bytes, packets, lost) => [
+    { id: 'C', type: 'codec', mimeType: 'video/H264' },
+    { id: 'I', type: 'inbound-rtp', kind: 'video', codecId: 'C', bytesReceived: bytes, packetsReceived: packets, packetsLost: lost, framesPerSecond: 25, frameWidth: 1280, frameHeight: 720, freezeCount: 1 },
+    { id: 'T', type: 'transport', selectedCandidatePairId: 'P' },
+    { id: 'P', type: 'candidate-pair', currentRoundTripTime: 0.012, localCandidateId: 'L' },
+    { id: 'L', type: 'local-candidate', protocol: 'udp' },
+  ];
+  const before = sample(report(1000, 100, 0), 0);
+  const after = sample(report(376_000, 190, 10), 2000);
+  assert.deepEqual(rate(before, after, 'received video'), { kbps: 1500, lossPercent: 10 });
+  assert.deepEqual(rate(before, after, 'sent video'), { kbps: 0, lossPercent: 0 });
+  assert.deepEqual(after.flows['received video'], { bytes: 376_000, packets: 190, lost: 10, fps: 25, size: '1280×720', codec: 'H264' });
+  assert.deepEqual([after.roundTrip, after.path, after.freezes], [0.012, 'UDP', 1]);
+});

@@ -1,0 +1,251 @@
+/**
+ * One person's presence in a room: joins, negotiates, and when something breaks joins anew under
+ * the same name, until the person leaves or the server refuses.
+ */
+
+import { Connection } from './connection.js';
+import { Lost, Refused, Signalling } from './signalling.js';
+
+/**
+ * @typedef {import('./protocol.js').Person} Person
+ * @typedef {import('./protocol.js').ErrorCode} ErrorCode
+ *
+ * @typedef {object} Hooks What the page shows.
+ * @property {(state: import('./state.js').State) => void} state
+ * @property {(me: string) => void} joined
+ * @property {(people: Person[], viewers: number) => void} people
+ * @property {(map: import('./protocol.js').TileMap) => void} tiles
+ * @property {(ids: string[]) => void} speaking
+ * @property {(mix: MediaStream) => void} mix
+ * @property {(text: string | null) => void} trouble Worth telling; `null` when it is over.
+ *
+ * @typedef {object} Setup
+ * @property {string} url Of the socket.
+ * @property {string | undefined} name `undefined` for those who only watch.
+ * @property {import('./options.js').Options} options
+ * @property {import('./media.js').Devices} devices
+ * @property {Hooks} hooks
+ */
+
+/** Answers that asking again will not change. @type {ErrorCode[]} */
+const FINAL = ['bad_message', 'too_large', 'bad_name', 'bad_sdp', 'already_joined', 'not_joined', 'forbidden'];
+
+const BYE = {
+  shutdown: 'The server is stopping or restarting.',
+  media_lost: 'No picture or sound got through for a while.',
+  room_failed: 'The room broke down on the server and is being opened again.',
+};
+
+/** How long a leave may take before the socket is simply closed, ms. */
+const LEAVE_MS = 1_000;
+/** Connected for so long, ms, an attempt counts as a success and the waiting starts small again. */
+const STEADY_MS = 10_000;
+
+/**
+ * How long to wait before the next attempt: doubling from half a second to ten, with some chance
+ * in it so that a whole meeting does not knock at a restarted server in the same instant.
+ * @param {number} failures In a row, from 0.
+ * @param {number} chance From 0 to 1.
+ */
+export function backoff(failures, chance) {
+  return Math.min(10_000, 500 * 2 ** failures) * (0.75 + 0.5 * chance);
+}
+
+export class Meeting {
+  #setup;
+  #leaving = new AbortController();
+  /** @type {Signalling | null} */
+  #signalling = null;
+  /** @type {Connection | null} */
+  #connection = null;
+  /** @type {(why: Error) => void} */
+  #end = () => {};
+  #told = '';
+  #connectedAt = Infinity;
+
+  /** @param {Setup} setup */
+  constructor(setup) {
+    this.#setup = setup;
+  }
+
+  /**
+   * Stays until the person leaves.
+   * @returns {Promise<void>}
+   * @throws {Refused} The server does not want this client, and said why.
+   */
+  async run() {
+    const { hooks } = this.#setup;
+    hooks.state('connecting');
+    for (let failures = 0; !this.#left; failures += 1) {
+      this.#connectedAt = Infinity;
+      const why = await this.#stay();
+      if (this.#left) return;
+      if (why instanceof Refused && FINAL.includes(why.code)) throw why;
+      if (performance.now() - this.#connectedAt > STEADY_MS) failures = 0;
+      hooks.state('lost');
+      hooks.trouble(why instanceof Lost ? null : why.message); // The state says that it is lost.
+      await this.#pause(backoff(failures, Math.random()));
+    }
+  }
+
+  /** Says goodbye and ends `run`. */
+  async leave() {
+    const goodbye = this.#signalling?.request({ type: 'leave' }).catch(() => {});
+    await Promise.race([goodbye, new Promise((resolve) => setTimeout(resolve, LEAVE_MS))]);
+    this.hangUp();
+  }
+
+  /** Ends at once, as a closing window must. The socket's end is a leave, too. */
+  hangUp() {
+    this.#leaving.abort();
+    this.#end(new Error('left'));
+    this.#connection?.close();
+    this.#signalling?.close();
+  }
+
+  /** Brings what is sent, and what the server knows, in line with the devices. */
+  async devicesChanged() {
+    const { devices, options } = this.#setup;
+    if (!this.#connection || !this.#signalling || options.view) return;
+    const { audio, video } = this.#wants();
+    await this.#connection.replace('audio', devices.get('audio').track);
+    await this.#connection.replace('video', devices.get('video').track);
+    const told = JSON.stringify({ audio, video });
+    if (told === this.#told) return;
+    this.#told = told;
+    await this.#signalling.request({ type: 'media', audio, video });
+  }
+
+  /** @returns {Promise<RTCStatsReport | null>} */
+  async stats() {
+    return this.#connection ? this.#connection.stats() : null;
+  }
+
+  get #left() {
+    return this.#leaving.signal.aborted;
+  }
+
+  #wants() {
+    const { audio, video } = { audio: this.#setup.devices.get('audio'), video: this.#setup.devices.get('video') };
+    return { audio: audio.on && audio.track !== null, video: video.on && video.track !== null };
+  }
+
+  /**
+   * From opening the socket to whatever ends it.
+   * @returns {Promise<Error>} Why it ended.
+   */
+  async #stay() {
+    /** @type {Promise<never>} */
+    const ended = new Promise((_, reject) => {
+      this.#end = reject;
+    });
+    ended.catch(() => {}); // It may end while something else is awaited.
+    try {
+      this.#signalling = await Signalling.open(this.#setup.url, this.#leaving.signal);
+      this.#signalling.onnotice = (notice) => this.#notice(notice);
+      this.#signalling.onclose = this.#end;
+      await Promise.race([ended, this.#enter(this.#signalling)]);
+      return await ended;
+    } catch (error) {
+      return error instanceof Error ? error : new Error(String(error));
+    } finally {
+      this.#connection?.close();
+      this.#connection = null;
+      this.#signalling?.close();
+      this.#signalling = null;
+    }
+  }
+
+  /** @param {Signalling} signalling */
+  async #enter(signalling) {
+    const { name, options, devices, hooks } = this.#setup;
+    const wants = options.view ? { audio: false, video: false } : this.#wants();
+    this.#told = JSON.stringify(wants);
+    /** @type {import('./protocol.js').Joined} */
+    const joined = await signalling.request({
+      type: 'join',
+      ...(name === undefined ? {} : { name }),
+      ...(options.codec ? { codec: options.codec } : {}),
+      ...(options.token === null ? {} : { token: options.token }),
+      view: options.view,
+      ...wants,
+      portrait: window.innerHeight > window.innerWidth,
+    });
+    hooks.joined(joined.participant);
+    hooks.people(joined.people, 0);
+    const end = this.#end;
+    const connection = new Connection({
+      iceServers: joined.iceServers,
+      codec: options.codec ?? 'h264',
+      view: options.view,
+      stream: devices.stream,
+      send: (command) => signalling.request(command),
+      onhealth: (health) => this.#health(health, end),
+    });
+    this.#connection = connection;
+    await connection.replace('audio', devices.get('audio').track);
+    await connection.replace('video', devices.get('video').track);
+    hooks.mix(connection.mix);
+    await connection.negotiate();
+    await this.devicesChanged(); // A device may have come or gone meanwhile.
+  }
+
+  /**
+   * @param {import('./connection.js').Health} health
+   * @param {(why: Error) => void} end Of the stay that the connection belongs to.
+   */
+  #health(health, end) {
+    const { hooks } = this.#setup;
+    if (health === 'failed') {
+      end(new Error('No picture or sound gets through: a firewall or proxy may block them.'));
+    } else if (health === 'connected') {
+      if (this.#connectedAt === Infinity) this.#connectedAt = performance.now();
+      hooks.state('connected');
+      hooks.trouble(null);
+    } else {
+      hooks.state(health);
+    }
+  }
+
+  /** @param {import('./protocol.js').Notice} notice */
+  #notice(notice) {
+    const { hooks } = this.#setup;
+    switch (notice.type) {
+      case 'people':
+        hooks.people(notice.people, notice.viewers);
+        break;
+      case 'tiles':
+        hooks.tiles(notice);
+        break;
+      case 'speaking':
+        hooks.speaking(notice.speaking);
+        break;
+      case 'notice':
+        hooks.trouble(notice.text);
+        break;
+      case 'bye':
+        this.#end(new Error(BYE[notice.reason] ?? 'The server ended the meeting.'));
+        break;
+      default: // A newer server may say more than this page understands.
+    }
+  }
+
+  /**
+   * Waits, but not longer than until the network is back or the person leaves.
+   * @param {number} ms
+   * @returns {Promise<void>}
+   */
+  #pause(ms) {
+    return new Promise((resolve) => {
+      const done = new AbortController();
+      const finish = () => {
+        clearTimeout(timer);
+        done.abort();
+        resolve();
+      };
+      const timer = setTimeout(finish, ms);
+      window.addEventListener('online', finish, { signal: done.signal });
+      this.#leaving.signal.addEventListener('abort', finish, { signal: done.signal });
+    });
+  }
+}

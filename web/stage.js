@@ -1,0 +1,58 @@
+/** The picture and the sound of the mix. */
+
+import { find } from './dom.js';
+
+export class Stage {
+  #video = find('#mix', HTMLVideoElement);
+  #hint = find('#stage-hint', HTMLElement);
+  #start = find('#start-sound', HTMLButtonElement);
+
+  constructor() {
+    this.#start.addEventListener('click', () => {
+      this.#start.hidden = true;
+      this.#video.muted = false;
+      void this.#play();
+    });
+    this.#video.addEventListener('loadeddata', () => this.wait(null));
+  }
+
+  /** @param {MediaStream} mix One video and one audio track. */
+  play(mix) {
+    this.wait('Waiting for the first picture…');
+    this.#video.srcObject = mix;
+    void this.#play();
+  }
+
+  /**
+   * Says over the picture what is being waited for.
+   * @param {string | null} text
+   */
+  wait(text) {
+    this.#hint.textContent = text ?? '';
+    this.#hint.hidden = text === null;
+  }
+
+  /** @param {boolean} on */
+  sound(on) {
+    this.#video.muted = !on;
+    if (on) this.#start.hidden = true;
+  }
+
+  stop() {
+    this.#video.srcObject = null;
+    this.#start.hidden = true;
+    this.wait(null);
+  }
+
+  async #play() {
+    try {
+      await this.#video.play();
+    } catch (error) {
+      if (!(error instanceof DOMException) || error.name !== 'NotAllowedError') return;
+      // The browser wants a click before it lets a page make sound: the picture goes first.
+      this.#start.hidden = false;
+      this.#video.muted = true;
+      await this.#video.play().catch(() => {});
+    }
+  }
+}

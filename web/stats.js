@@ -1,0 +1,149 @@
+/** What the connection is doing, measured: a summary for the bar and a table for the curious. */
+
+import { find, make } from './dom.js';
+
+/**
+ * @typedef {object} Flow One kind of media in one direction, counted since the start.
+ * @property {number} bytes
+ * @property {number} packets
+ * @property {number} lost
+ * @property {number | null} fps
+ * @property {string} size Such as `1280×720`; empty for audio.
+ * @property {string} codec
+ *
+ * @typedef {'sent audio' | 'sent video' | 'received audio' | 'received video'} FlowName
+ *
+ * @typedef {object} Sample
+ * @property {number} at ms
+ * @property {Partial<Record<FlowName, Flow>>} flows
+ * @property {number | null} roundTrip Seconds.
+ * @property {string} path Such as `UDP`.
+ * @property {number} freezes
+ */
+
+/** How often to measure, ms. */
+const PERIOD_MS = 2_000;
+
+/**
+ * What matters in a `getStats` report. Pure.
+ * @param {Iterable<any>} report Its values.
+ * @param {number} at ms
+ * @returns {Sample}
+ */
+export function sample(report, at) {
+  const all = [...report];
+  /** @type {Map<string, any>} */
+  const byId = new Map(all.map((entry) => [entry.id, entry]));
+  /** @type {Sample} */
+  const result = { at, flows: {}, roundTrip: null, path: '', freezes: 0 };
+  for (const entry of all) {
+    if (entry.type === 'outbound-rtp' || entry.type === 'inbound-rtp') {
+      const sent = entry.type === 'outbound-rtp';
+      const lost = sent ? byId.get(entry.remoteId)?.packetsLost : entry.packetsLost;
+      const name = /** @type {FlowName} */ (`${sent ? 'sent' : 'received'} ${entry.kind}`);
+      result.flows[name] = {
+        bytes: (sent ? entry.bytesSent : entry.bytesReceived) ?? 0,
+        packets: (sent ? entry.packetsSent : entry.packetsReceived) ?? 0,
+        lost: Math.max(0, lost ?? 0),
+        fps: entry.kind === 'video' ? (entry.framesPerSecond ?? 0) : null,
+        size: entry.frameWidth ? `${entry.frameWidth}×${entry.frameHeight}` : '',
+        codec: byId.get(entry.codecId)?.mimeType?.split('/')[1] ?? '',
+      };
+      if (!sent) result.freezes += entry.freezeCount ?? 0;
+    } else if (entry.type === 'transport') {
+      const pair = byId.get(entry.selectedCandidatePairId);
+      result.roundTrip = pair?.currentRoundTripTime ?? null;
+      result.path = String(byId.get(pair?.localCandidateId)?.protocol ?? '').toUpperCase();
+    }
+  }
+  return result;
+}
+
+/**
+ * Rate and loss of one flow between two samples. Pure.
+ * @param {Sample} before
+ * @param {Sample} after
+ * @param {FlowName} name
+ * @returns {{ kbps: number, lossPercent: number }}
+ */
+export function rate(before, after, name) {
+  const from = before.flows[name];
+  const to = after.flows[name];
+  if (!from || !to || after.at <= before.at) return { kbps: 0, lossPercent: 0 };
+  const lost = Math.max(0, to.lost - from.lost);
+  const expected = lost + Math.max(0, to.packets - from.packets);
+  return {
+    kbps: Math.max(0, ((to.bytes - from.bytes) * 8) / (after.at - before.at)),
+    lossPercent: expected > 0 ? (100 * lost) / expected : 0,
+  };
+}
+
+/** @type {FlowName[]} */
+const FLOWS = ['received video', 'received audio', 'sent video', 'sent audio'];
+
+/** Measures while a meeting is on. */
+export class Stats {
+  #summary = find('#stats-summary', HTMLElement);
+  #panel = find('#stats-panel', HTMLElement);
+  #rows = find('#stats-rows', HTMLElement);
+  #line = find('#stats-line', HTMLElement);
+  /** @type {Sample | null} */
+  #before = null;
+  #timer;
+  #read;
+
+  /** @param {() => Promise<RTCStatsReport | null>} read */
+  constructor(read) {
+    this.#read = read;
+    this.#timer = setInterval(() => void this.#measure(), PERIOD_MS);
+  }
+
+  close() {
+    clearInterval(this.#timer);
+    this.#summary.textContent = '';
+  }
+
+  async #measure() {
+    if (document.visibilityState !== 'visible') return;
+    const report = await this.#read().catch(() => null);
+    if (!report) return;
+    const now = sample(report.values(), performance.now());
+    const before = this.#before;
+    this.#before = now;
+    if (!before) return;
+    this.#summary.textContent = `↓ ${kbps(total(before, now, 'received'))}  ↑ ${kbps(total(before, now, 'sent'))}`;
+    if (!this.#panel.hidden) this.#draw(before, now);
+  }
+
+  /**
+   * @param {Sample} before
+   * @param {Sample} now
+   */
+  #draw(before, now) {
+    const rows = FLOWS.filter((name) => now.flows[name]).map((name) => {
+      const flow = now.flows[name];
+      const { kbps: bits, lossPercent } = rate(before, now, name);
+      const picture = flow?.size ? `${flow.size} at ${Math.round(flow.fps ?? 0)}` : '–';
+      const cells = [kbps(bits), picture, `${lossPercent.toFixed(1)} %`, flow?.codec ?? ''];
+      const title = name.charAt(0).toUpperCase() + name.slice(1);
+      return make('tr', {}, make('th', { scope: 'row' }, title), ...cells.map((text) => make('td', {}, text)));
+    });
+    this.#rows.replaceChildren(...rows);
+    const trip = now.roundTrip === null ? 'unknown' : `${Math.round(now.roundTrip * 1000)} ms`;
+    this.#line.textContent = `Round trip ${trip}${now.path ? ` over ${now.path}` : ''}; the picture froze ${now.freezes} ${now.freezes === 1 ? 'time' : 'times'}.`;
+  }
+}
+
+/**
+ * @param {Sample} before
+ * @param {Sample} after
+ * @param {'sent' | 'received'} way
+ */
+function total(before, after, way) {
+  return rate(before, after, `${way} audio`).kbps + rate(before, after, `${way} video`).kbps;
+}
+
+/** @param {number} value kbit/s. */
+function kbps(value) {
+  return value >= 1000 ? `${(value / 1000).toFixed(1)} Mbit/s` : `${Math.round(value)} kbit/s`;
+}
