@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use quilt::config::{Written, check_environment};
+use quilt::id::RoomName;
+use quilt::load;
 
 /// An MCU for video meetings: one uplink and one mixed downlink for everybody.
 #[derive(Parser)]
@@ -20,6 +22,10 @@ struct Arguments {
 enum Subcommands {
     /// Run the server (also what `quilt` alone does)
     Serve(Serve),
+    /// Send real WebRTC clients into a room, and report what they see and hear
+    Load(load::Options),
+    /// Measure what a room costs beside the codecs alone; fails if something was not reached
+    Bench(load::bench::BenchOptions),
 }
 
 #[derive(Args)]
@@ -36,7 +42,7 @@ fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("QUILT_LOG")
-                .unwrap_or_else(|_| "info,webrtc=warn,rtc=error".into()),
+                .unwrap_or_else(|_| "error,quilt=info".into()),
         )
         .with_writer(std::io::stderr)
         .init();
@@ -46,7 +52,22 @@ fn main() -> anyhow::Result<()> {
         .context("cannot start the async runtime")?;
     match arguments.command.unwrap_or(Subcommands::Serve(arguments.serve)) {
         Subcommands::Serve(serve) => runtime.block_on(run(serve)),
+        Subcommands::Load(options) => runtime.block_on(generate_load(options)),
+        Subcommands::Bench(options) => match runtime.block_on(load::bench::bench(options))? {
+            true => Ok(()),
+            false => anyhow::bail!("not everything was reached"),
+        },
     }
+}
+
+async fn generate_load(options: load::Options) -> anyhow::Result<()> {
+    let json = options.json;
+    let report = load::run(options).await?;
+    match json {
+        true => println!("{}", serde_json::to_string_pretty(&report)?),
+        false => println!("{report}"),
+    }
+    Ok(())
 }
 
 async fn run(serve: Serve) -> anyhow::Result<()> {
@@ -56,12 +77,26 @@ async fn run(serve: Serve) -> anyhow::Result<()> {
         None => Written::default(),
     };
     let settings = serve.settings.over(below).settle()?;
+    let demo = settings.demo;
     let server = quilt::Server::bind(settings).await?;
     let (http, rtc) = (server.http().to_string(), server.rtc().to_string());
     // The first line on standard output: programs that start us read the addresses from it.
     println!("{}", serde_json::json!({ "http": http, "rtc": rtc }));
     tracing::info!("open http://{http}/");
+    if demo {
+        tokio::spawn(fill_demo_room(format!("http://{http}/")));
+    }
     server.run(stop_signal()?).await
+}
+
+/// Keeps synthetic people in the room `demo`, who come in through the same door as everybody.
+async fn fill_demo_room(url: String) {
+    let room = RoomName::new("demo").expect("a valid name");
+    tracing::info!("four synthetic people are on their way to {url}r/demo");
+    // They stay as long as the process; its end is theirs.
+    if let Err(error) = load::demo::synthetic(&url, room, 4, std::future::pending()).await {
+        tracing::error!(%error, "the demonstration's people cannot come");
+    }
 }
 
 /// Every environment variable that some argument reads.

@@ -175,8 +175,10 @@ export class Connection {
 }
 
 /**
- * The codecs that the server decodes, the wanted one first, with retransmission for all. Of
- * H.264 constrained baseline in packetisation mode 1 leads: every browser has it both ways.
+ * All codecs, first the two that the server decodes and of them the wanted one. Of H.264
+ * constrained baseline in packetisation mode 1 leads: every browser has it both ways. The others
+ * stay, although the server will not take them: Firefox 153, told to leave some out, still writes
+ * `a=rtcp-fb` lines of their payload types, and that is no valid offer.
  * @template {{ mimeType: string, sdpFmtpLine?: string }} C
  * @param {readonly C[]} codecs
  * @param {VideoCodec} first
@@ -194,11 +196,9 @@ export function ordered(codecs, first) {
         );
       case 'video/vp8':
         return first === 'vp8' ? 0 : 4;
-      case 'video/rtx':
-        return 8;
       default:
-        return 9;
+        return 8;
     }
   };
-  return codecs.filter((codec) => rank(codec) < 9).sort((a, b) => rank(a) - rank(b));
+  return [...codecs].sort((a, b) => rank(a) - rank(b));
 }

@@ -1,14 +1,14 @@
 /** The meeting page: joins the controls to the meeting. */
 
 import { find } from './dom.js';
+import { Entry } from './entry.js';
 import { HowlWatch } from './howl.js';
 import { Devices, explain } from './media.js';
 import { Meeting } from './meeting.js';
-import { displayNameProblem, roomNameProblem } from './names.js';
+import { roomNameProblem } from './names.js';
 import { Notices } from './notices.js';
 import { readOptions, roomOf } from './options.js';
 import { People } from './people.js';
-import { fetchRooms, whoIsIn } from './rooms.js';
 import { Stage } from './stage.js';
 import { showState, words } from './state.js';
 import { Stats } from './stats.js';
@@ -16,25 +16,26 @@ import { Tiles } from './tiles.js';
 
 /** @typedef {import('./media.js').Kind} Kind */
 
-/** Where the name is remembered from meeting to meeting. */
-const NAME_KEY = 'quilt-name';
+/** How long the question for camera and microphone holds up joining, ms; they may come later. */
+const ASKING_MS = 4_000;
 /** The picture keeps its full size beside the list of people in windows at least so wide. */
 const WIDE = matchMedia('(min-width: 1100px)');
 
 const room = roomOf(location.pathname);
 const options = readOptions(location.search);
 const devices = new Devices(options.processing);
+const entry = new Entry(room, options, (view) => void join(view));
 const stage = new Stage();
 const tiles = new Tiles();
 const people = new People();
 const errors = new Notices(find('#errors', HTMLElement));
 const notices = new Notices(find('#notices', HTMLElement));
 const stateLine = find('#state', HTMLElement);
-const nameInput = find('#name', HTMLInputElement);
-const nameProblem = find('#name-problem', HTMLElement);
 const self = find('#self', HTMLVideoElement);
 const soundButton = find('#sound', HTMLButtonElement);
 
+/** What rejoining turns on again. @type {Record<Kind, boolean>} */
+let wanted = { audio: options.audio, video: options.video };
 /** @type {{ meeting: Meeting, stats: Stats, howl: HowlWatch } | null} */
 let current = null;
 
@@ -56,11 +57,10 @@ function showDevices() {
     button.setAttribute('aria-busy', String(busy));
     button.classList.toggle('troubled', problem !== null);
   }
-  const { audio, video } = { audio: devices.get('audio'), video: devices.get('video') };
-  const problems = explain({ audio: audio.problem, video: video.problem });
+  const problems = explain({ audio: devices.get('audio').problem, video: devices.get('video').problem });
   const comfort = problems.length > 0 && !current ? ' You can still join.' : '';
   errors.set('devices', problems.length > 0 ? problems.join(' ') + comfort : null);
-  const { track } = video;
+  const { track } = devices.get('video');
   const shown = track ? devices.stream : null;
   if (self.srcObject !== shown) self.srcObject = shown;
   document.body.classList.toggle('self-live', track !== null);
@@ -92,15 +92,13 @@ function warnOfHowl(howls) {
 
 /** @param {boolean} view Only watch. */
 async function join(view) {
-  const name = nameInput.value.trim();
-  const wrong = view ? null : displayNameProblem(name);
-  complain(wrong);
-  if (wrong !== null) {
+  if (current) return; // Pressed twice.
+  const name = view ? undefined : entry.name();
+  if (name === null) {
     show('prejoin');
-    nameInput.focus();
+    entry.focus();
     return;
   }
-  if (!view) remember(name);
   if (view) devices.stop();
   document.body.classList.toggle('viewing', view);
   errors.set('refused', null);
@@ -134,7 +132,7 @@ async function join(view) {
   url.protocol = url.protocol.replace('http', 'ws');
   const meeting = new Meeting({
     url: url.href,
-    name: view ? undefined : name,
+    name,
     options: { ...options, view },
     devices,
     hooks,
@@ -167,42 +165,13 @@ function close(view) {
   show(view);
   if (view === 'prejoin') {
     showDevices();
-    void tellWhoIsIn();
+    void entry.tellWhoIsIn();
   } else {
+    wanted = { audio: devices.get('audio').on, video: devices.get('video').on };
     devices.stop();
     showState(stateLine, 'left');
     find('#rejoin', HTMLButtonElement).focus();
   }
-}
-
-/** @param {string | null} text */
-function complain(text) {
-  nameProblem.textContent = text ?? '';
-  nameProblem.hidden = text === null;
-  nameInput.setAttribute('aria-invalid', String(text !== null));
-}
-
-/** @param {string} name */
-function remember(name) {
-  try {
-    localStorage.setItem(NAME_KEY, name);
-  } catch {
-    // Private windows may forbid it; the name is asked for again next time.
-  }
-}
-
-function remembered() {
-  try {
-    return localStorage.getItem(NAME_KEY) ?? '';
-  } catch {
-    return '';
-  }
-}
-
-async function tellWhoIsIn() {
-  const rooms = await fetchRooms().catch(() => []);
-  const here = rooms.find(({ name }) => name === room);
-  find('#who', HTMLElement).textContent = here && here.participants > 0 ? `In the room: ${whoIsIn(here)}.` : 'Nobody is in the room yet.';
 }
 
 // --- panels ------------------------------------------------------------------------------------
@@ -228,15 +197,9 @@ function wire() {
   click('#sound', (button) => setSound(!pressed(button)));
   click('#people-toggle', (button) => setPanel('people', !pressed(button)));
   click('#stats-toggle', (button) => setPanel('stats', !pressed(button)));
-  click('#leave', () => void current?.meeting.leave());
-  click('#watch', () => void join(true));
+  click('#leave', () => (current ? void current.meeting.leave() : location.assign('/')));
   click('#rejoin', () => void rejoin());
   click('#copy', (button) => void copyLink(button));
-  find('#entry', HTMLFormElement).addEventListener('submit', (event) => {
-    event.preventDefault();
-    void join(options.view);
-  });
-  nameInput.addEventListener('input', () => complain(null));
   devices.addEventListener('change', showDevices);
   document.addEventListener('keydown', ({ key }) => {
     if (key !== 'Escape' || !current) return;
@@ -271,8 +234,11 @@ async function copyLink(button) {
   }, 2_000);
 }
 
+/** Resolves when the devices are open, or when their user has been asked long enough. */
 async function openDevices() {
-  if (!options.view) await devices.start({ audio: options.audio, video: options.video });
+  if (options.view) return;
+  const opened = devices.start(wanted);
+  await Promise.race([opened, new Promise((resolve) => setTimeout(resolve, ASKING_MS))]);
 }
 
 /** A video without a first picture yet would hold up the `load` event of the page. */
@@ -291,8 +257,6 @@ async function start() {
     return;
   }
   wire();
-  nameInput.value = options.name || remembered();
-  find('#join .label', HTMLElement).textContent = options.view ? 'Watch' : 'Join';
   document.body.classList.toggle('viewing', options.view);
   showState(stateLine, 'ready');
   await loaded();
@@ -304,8 +268,8 @@ async function start() {
     return;
   }
   show('prejoin');
-  void tellWhoIsIn();
-  if (nameInput.value === '') nameInput.focus();
+  void entry.tellWhoIsIn();
+  entry.focus();
   await openDevices();
 }
 

@@ -162,8 +162,21 @@ mod tests {
         for other in &PERSONAS[1..] {
             assert!(differing(&first, &drawn(other, still)) > 10_000);
         }
-        let (open, blink) = (Face { open: 1.0, ..still }, Face { blink: true, ..still });
-        for change in [open, blink, Face { turn: 0.25, ..still }] {
+        let (open, blink) = (
+            Face { open: 1.0, ..still },
+            Face {
+                blink: true,
+                ..still
+            },
+        );
+        for change in [
+            open,
+            blink,
+            Face {
+                turn: 0.25,
+                ..still
+            },
+        ] {
             let changed = differing(&first, &drawn(&PERSONAS[0], change));
             assert!((50..40_000).contains(&changed), "{changed} for {change:?}");
         }

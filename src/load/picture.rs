@@ -100,13 +100,7 @@ impl Picture {
 
     /// Fills an upright ellipse, `opacity` (0 to 1) over what is there. Coordinates are pixels
     /// from the top left corner; what lies outside the picture is left out.
-    pub fn ellipse(
-        &mut self,
-        centre: (f32, f32),
-        radii: (f32, f32),
-        colour: Colour,
-        opacity: f32,
-    ) {
+    pub fn ellipse(&mut self, centre: (f32, f32), radii: (f32, f32), colour: Colour, opacity: f32) {
         let (width, height) = (self.size.width as usize, self.size.height as usize);
         let (luma, blue, red) = self.planes_mut();
         let blend = |old: &mut u8, new: u8, share: f32| {

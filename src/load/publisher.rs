@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::audio::PACKETS_PER_BEEP;
 use crate::clock::MediaTime;
-use crate::media::{AUDIO_CLOCK, AUDIO_FRAME, VIDEO_CLOCK};
 
 /// Length of an audio packet.
 const PACKET: Duration = Duration::from_millis(20);
@@ -41,15 +40,15 @@ pub enum Due {
         slot: u64,
         /// Its place in the clip.
         frame: u32,
-        /// RTP timestamp.
-        timestamp: u32,
+        /// When it was captured, as it were: its RTP timestamp is made of this.
+        captured: MediaTime,
     },
     /// A packet of the audio track.
     Audio {
         /// Its number since the start; its place in the track modulo the track's length.
         tick: u64,
-        /// RTP timestamp.
-        timestamp: u32,
+        /// When its first sample was captured, as it were.
+        captured: MediaTime,
         /// The slot of the picture that begins with this packet, if its first sample is the
         /// onset of a beep.
         beep: Option<u64>,
@@ -68,6 +67,19 @@ impl Pace {
             frame: 0,
             tick: 0,
             keyframe_wanted: false,
+        }
+    }
+
+    /// A source that joins a loop which began at the clock's zero: it starts with the next whole
+    /// second, at the place in the loop where all others of this length are then.
+    pub fn in_step(now: MediaTime, fps: u32, length: u32) -> Self {
+        let seconds = now.0.div_ceil(1_000_000_000);
+        let slot = seconds * fps as u64;
+        Self {
+            slot,
+            frame: (slot % length as u64) as u32,
+            tick: seconds * PACKETS_PER_BEEP,
+            ..Self::new(MediaTime(0), fps, length, OnRequest::Wait)
         }
     }
 
@@ -111,7 +123,7 @@ impl Pace {
         let due = Due::Picture {
             slot: self.slot,
             frame: self.frame,
-            timestamp: self.captured(self.slot).rtp_ticks(VIDEO_CLOCK) as u32,
+            captured: self.captured(self.slot),
         };
         self.slot += 1;
         self.frame = (self.frame + 1) % self.length;
@@ -119,12 +131,11 @@ impl Pace {
     }
 
     fn audio(&mut self) -> Due {
-        let first = self.start.rtp_ticks(AUDIO_CLOCK);
         let seconds = self.tick / PACKETS_PER_BEEP;
         let begins = self.tick.is_multiple_of(PACKETS_PER_BEEP);
         let due = Due::Audio {
             tick: self.tick,
-            timestamp: (first + self.tick * AUDIO_FRAME as u64) as u32,
+            captured: self.start.plus(PACKET * self.tick as u32),
             beep: begins.then_some(seconds * self.fps as u64),
         };
         self.tick += 1;
@@ -164,7 +175,7 @@ mod tests {
         let mut beeps = 0;
         for (at, due) in &all {
             let Due::Audio {
-                timestamp,
+                captured: sound,
                 beep: Some(slot),
                 ..
             } = due
@@ -174,13 +185,13 @@ mod tests {
             beeps += 1;
             let picture = all.iter().find_map(|(at, due)| match due {
                 Due::Picture {
-                    slot: s, timestamp, ..
-                } if s == slot => Some((*at, *timestamp)),
+                    slot: s, captured, ..
+                } if s == slot => Some((*at, *captured)),
                 _ => None,
             });
             let (shown, picture) = picture.expect("its picture was sent before");
             assert_eq!(*at, shown + 20, "the packet is whole 20 ms later");
-            assert_eq!(*timestamp as u64 / 48, picture as u64 / 90, "in ms");
+            assert_eq!(*sound, picture);
         }
         assert_eq!(beeps, 3);
     }
@@ -211,6 +222,31 @@ mod tests {
         run(&mut pace, 80);
         pace.keyframe_requested();
         assert_eq!(frames(&run(&mut pace, 280)), [3, 4, 0, 1, 2]);
+    }
+
+    #[test]
+    fn those_in_step_show_the_same_place_of_the_loop_at_the_same_time() {
+        let late = MediaTime(7_300_000_001);
+        let mut early = Pace::in_step(MediaTime(0), 25, 100);
+        let mut joined = Pace::in_step(late, 25, 100);
+        assert_eq!(joined.next(), MediaTime(8_000_000_000));
+        let from = joined.next();
+        let until = MediaTime(20_000_000_000);
+        let pictures = |pace: &mut Pace| {
+            let mut shown = vec![];
+            while pace.next() < until {
+                match pace.due(pace.next()) {
+                    Some(Due::Picture {
+                        frame, captured, ..
+                    }) if captured >= from => shown.push((captured, frame)),
+                    _ => {}
+                }
+            }
+            shown
+        };
+        let shown = pictures(&mut joined);
+        assert_eq!(shown.len(), 12 * 25);
+        assert_eq!(shown, pictures(&mut early));
     }
 
     #[test]

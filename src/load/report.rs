@@ -283,7 +283,148 @@ fn at_most(millis: Option<f64>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
+
+    /// Checks the part of JSON Schema that the report's schema uses.
+    fn check(schema: &Value, root: &Value, value: &Value, at: &str) {
+        if let Some(name) = schema["$ref"].as_str() {
+            let definition = root.pointer(name.trim_start_matches('#')).unwrap();
+            return check(definition, root, value, at);
+        }
+        if let Some(any) = schema["anyOf"].as_array() {
+            let fitting = any
+                .iter()
+                .find(|one| (one["type"] == "null") == value.is_null());
+            return check(fitting.unwrap(), root, value, at);
+        }
+        let kind = match value {
+            Value::Null => "null",
+            Value::Bool(_) => "boolean",
+            Value::Number(n) if n.is_u64() || n.is_i64() => "integer",
+            Value::Number(_) => "number",
+            Value::String(_) => "string",
+            Value::Array(_) => "array",
+            Value::Object(_) => "object",
+        };
+        let allowed = |word: &Value| word == kind || (word == "number" && kind == "integer");
+        match &schema["type"] {
+            Value::Array(words) => assert!(words.iter().any(allowed), "{at}: {value}"),
+            Value::Null => assert!(schema["enum"].as_array().unwrap().contains(value), "{at}"),
+            word => assert!(allowed(word), "{at}: {value} is no {word}"),
+        }
+        if let Some(minimum) = schema["minimum"].as_f64() {
+            assert!(value.as_f64().is_none_or(|value| value >= minimum), "{at}");
+        }
+        if let Value::Array(items) = value {
+            for item in items {
+                check(&schema["items"], root, item, at);
+            }
+        }
+        if let Value::Object(fields) = value {
+            for (name, field) in fields {
+                let known = schema["properties"].get(name);
+                check(
+                    known.unwrap_or_else(|| panic!("{at}.{name}")),
+                    root,
+                    field,
+                    name,
+                );
+            }
+            for name in schema["required"].as_array().unwrap() {
+                assert!(
+                    fields.contains_key(name.as_str().unwrap()),
+                    "{at} lacks {name}"
+                );
+            }
+        }
+    }
+
+    fn report() -> Report {
+        let percentiles = Percentiles::of(&[1.0, 2.5]);
+        let sample = Sample {
+            pictures_per_second: 25.0,
+            tiles: vec![TileSample {
+                source: "Load 0".into(),
+                marks_per_second: 24.9,
+                latency_ms: percentiles,
+            }],
+            strange_marks: 1,
+            video_latency_ms: percentiles,
+            audio_latency_ms: None,
+            skew_ms: percentiles,
+            skew_abs_ms: percentiles,
+        };
+        let failed = Client {
+            name: "Load 1".into(),
+            role: Role::Viewer,
+            participant: None,
+            error: Some("nobody is there".into()),
+            join_ms: None,
+            first_picture_ms: None,
+            pictures_per_second: 0.0,
+            freezes: 0,
+            frozen_ms: 0.0,
+            video_kbps: 0.0,
+            lost_packets: 0,
+            audio_packets_per_second: 0.0,
+            sample: None,
+        };
+        let joined = Client {
+            participant: Some(ParticipantId(3)),
+            role: Role::Publisher,
+            join_ms: Some(12.0),
+            sample: Some(sample.clone()),
+            error: None,
+            ..failed.clone()
+        };
+        Report {
+            version: "0",
+            room: RoomName::new("r").unwrap(),
+            seed: 1,
+            seconds: 2.0,
+            clients: vec![joined, failed],
+            sample: Some(sample),
+            server: Server::default(),
+            load_cpu_seconds: 0.5,
+        }
+    }
+
+    #[test]
+    fn the_json_is_what_its_schema_says() {
+        let schema: Value =
+            serde_json::from_str(include_str!("../../tests/load-report.schema.json")).unwrap();
+        let mut full = report();
+        check(
+            &schema,
+            &schema,
+            &serde_json::to_value(&full).unwrap(),
+            "report",
+        );
+        full.sample = None;
+        full.server.video_latency_p95_ms = Some(75.0);
+        check(
+            &schema,
+            &schema,
+            &serde_json::to_value(&full).unwrap(),
+            "report",
+        );
+    }
+
+    #[test]
+    fn the_table_names_everybody_and_what_went_wrong() {
+        let text = report().to_string();
+        for part in [
+            "Load 0 24.90",
+            "Load 1",
+            "nobody is there",
+            "p95 2.5",
+            "nothing measured",
+        ] {
+            assert!(text.contains(part), "{part} is missing in\n{text}");
+        }
+    }
 
     #[test]
     fn percentiles_are_values_that_occurred() {

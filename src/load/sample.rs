@@ -270,10 +270,10 @@ mod tests {
 
     fn watch() -> Arc<Mutex<Watch>> {
         let source = |id: u32| Source {
-            participant: ParticipantId(id),
+            participant: Some(ParticipantId(id)),
             name: id.to_string(),
         };
-        let mut watch = Watch::new((0..4).map(source).collect(), SIZE);
+        let mut watch = Watch::new(4, SIZE);
         watch.tiles(TileMap {
             layout: 1,
             rtp_time: 0,
@@ -291,7 +291,7 @@ mod tests {
                 live: true,
             }],
         });
-        watch.begin(MediaTime(0));
+        watch.begin((0..4).map(source).collect(), MediaTime(0));
         Arc::new(Mutex::new(watch))
     }
 

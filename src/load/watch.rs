@@ -23,8 +23,8 @@ const BLOCKS: usize = 10;
 /// One source that may be seen and heard: its number in marks is its index in the list.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// Who it is in the room.
-    pub participant: ParticipantId,
+    /// Who it is in the room, if it came so far.
+    pub participant: Option<ParticipantId>,
     /// Its name in the report.
     pub name: String,
 }
@@ -76,13 +76,13 @@ struct Heard {
 }
 
 impl Watch {
-    /// Watches for these sources, whose pictures have this shape.
-    pub fn new(sources: Vec<Source>, shape: Size) -> Self {
-        let pitches: Vec<u32> = (0..sources.len().min(audio::BEEPING_SOURCES as usize))
+    /// Watches for so many sources, whose pictures have this shape.
+    pub fn new(sources: usize, shape: Size) -> Self {
+        let pitches: Vec<u32> = (0..sources.min(audio::BEEPING_SOURCES as usize))
             .filter_map(|source| audio::pitch(source as u8))
             .collect();
         Self {
-            sources,
+            sources: vec![],
             shape,
             began: None,
             map: None,
@@ -97,8 +97,9 @@ impl Watch {
         }
     }
 
-    /// Counting starts now.
-    pub fn begin(&mut self, now: MediaTime) {
+    /// Counting starts now; all sources are in the room.
+    pub fn begin(&mut self, sources: Vec<Source>, now: MediaTime) {
+        self.sources = sources;
         self.began = Some(now);
         self.seen.clear();
         self.heard.clear();
@@ -123,7 +124,7 @@ impl Watch {
         self.pictures += 1;
         let Some(map) = &self.map else { return };
         for tile in map.tiles.iter().filter(|tile| tile.live) {
-            let is_it = |source: &Source| source.participant == tile.id;
+            let is_it = |source: &Source| source.participant == Some(tile.id);
             let Some(index) = self.sources.iter().position(is_it) else {
                 continue;
             };
@@ -263,8 +264,9 @@ impl Seen {
         if self.last.is_some_and(|last| slot <= last) {
             return;
         }
+        // The first one begins the interval that the rate is taken over.
+        self.fresh += self.last.is_some() as u64;
         self.last = Some(slot);
-        self.fresh += 1;
         self.latencies.push(latency);
         self.shown.insert(slot, rtp);
     }
@@ -302,10 +304,10 @@ mod tests {
 
     fn watch() -> Watch {
         let source = |id: u32| Source {
-            participant: ParticipantId(id),
+            participant: Some(ParticipantId(id)),
             name: format!("source {id}"),
         };
-        let mut watch = Watch::new(vec![source(7), source(8)], CANVAS);
+        let mut watch = Watch::new(2, CANVAS);
         watch.tiles(TileMap {
             layout: 1,
             rtp_time: 0,
@@ -315,7 +317,7 @@ mod tests {
             includes_self: false,
             tiles: vec![tile(7, 0.0), tile(8, 0.5), tile(99, 0.5)],
         });
-        watch.begin(MediaTime(0));
+        watch.begin(vec![source(7), source(8)], MediaTime(0));
         watch
     }
 

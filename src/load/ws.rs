@@ -1,6 +1,7 @@
 //! The signalling client: one WebSocket, the messages of [`crate::signalling`].
 
 use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -67,6 +68,7 @@ pub enum Error {
 /// One client's signalling connection. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Session {
+    local_ip: IpAddr,
     commands: mpsc::Sender<(Command, Answer)>,
 }
 
@@ -91,10 +93,23 @@ impl Session {
                 url,
                 source: Box::new(source),
             })?;
+        let local_ip = match socket.get_ref() {
+            MaybeTlsStream::Plain(stream) => stream.local_addr().map(|address| address.ip()),
+            _ => Ok(Ipv4Addr::UNSPECIFIED.into()),
+        };
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let (outbox, notices) = mpsc::channel(NOTICES);
         tokio::spawn(converse(socket, inbox, outbox));
-        Ok((Self { commands }, notices))
+        let session = Self {
+            local_ip: local_ip.unwrap_or(Ipv4Addr::UNSPECIFIED.into()),
+            commands,
+        };
+        Ok((session, notices))
+    }
+
+    /// The address of this machine from which the server is reached.
+    pub fn local_ip(&self) -> IpAddr {
+        self.local_ip
     }
 
     /// Sends a command and waits for its answer.
