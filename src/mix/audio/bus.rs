@@ -1,4 +1,4 @@
-//! One mix's way out: everybody minus its listener, limited and encoded.
+//! One stream's way out: a sum, limited and encoded.
 
 use bytes::Bytes;
 
@@ -13,11 +13,13 @@ use crate::stats::Stats;
 /// codec's own history spans, so one more silent packet is like the other.
 const SILENCES: u32 = 10;
 
-/// The bus of one mix.
+/// A limiter and an encoder.
 #[derive(Debug)]
 pub struct Bus {
     limiter: Limiter,
     encoder: Encoder,
+    /// What was encoded last.
+    last: [i16; AUDIO_FRAME],
     /// Silent packets since the last sound.
     silences: u32,
     /// The last one of them.
@@ -25,11 +27,23 @@ pub struct Bus {
 }
 
 impl Bus {
-    /// A bus with an encoder of its own.
+    /// A bus of its own.
     pub fn start(stats: &Stats) -> Result<Self, Error> {
         Ok(Self {
             limiter: Limiter::default(),
             encoder: Encoder::start(stats)?,
+            last: [0; AUDIO_FRAME],
+            silences: 0,
+            silence: Bytes::new(),
+        })
+    }
+
+    /// A second bus that goes on from here for listeners who heard this one so far.
+    pub fn fork(&self, stats: &Stats) -> Result<Self, Error> {
+        Ok(Self {
+            limiter: self.limiter.clone(),
+            encoder: Encoder::start_after(&self.last, stats)?,
+            last: self.last,
             silences: 0,
             silence: Bytes::new(),
         })
@@ -47,9 +61,8 @@ impl Bus {
         } else {
             self.silences += 1;
         }
-        let mut samples = [0; AUDIO_FRAME];
-        self.limiter.run(&sum, &mut samples);
-        let packet = self.encoder.encode(&samples)?;
+        self.limiter.run(&sum, &mut self.last);
+        let packet = self.encoder.encode(&self.last)?;
         if self.silences == SILENCES {
             self.silence = packet.clone();
         }

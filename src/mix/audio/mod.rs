@@ -2,7 +2,7 @@
 //! each mix gets the sum without its listener's own voice, limited and encoded.
 //!
 //! ```text
-//! samples ▸ strip (speech? ▸ level ▸ ramp) ▸ sum ▸ bus (minus own ▸ limit ▸ encode) ▸ fan-out
+//! samples ▸ strip (speech? ▸ level ▸ ramp) ▸ sum ▸ desk ▸ bus (minus own ▸ limit ▸ encode) ▸ fan-out
 //! ```
 //!
 //! A tick waits for nobody: a source that has nothing adds nothing. Only [`Loop`] reads the
@@ -10,6 +10,7 @@
 
 mod bus;
 mod comfort;
+mod desk;
 mod level;
 mod limit;
 mod pace;
@@ -21,17 +22,15 @@ mod strip;
 mod sum;
 
 use std::any::Any;
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use crate::clock::{self, MediaTime};
 use crate::media::{EncodedAudio, Fanned};
-use crate::mix::plan::{AudioPlan, MixEvent, MixId, Report};
+use crate::mix::plan::{AudioMix, AudioPlan, MixEvent, Report};
 use crate::stats::Stats;
-use bus::Bus;
+use desk::Desk;
 use pace::{Pace, Step};
 use sum::Mixer;
 
@@ -154,8 +153,7 @@ struct Worker {
     report: Report,
     plan: AudioPlan,
     mixer: Mixer,
-    /// One for each mix of the plan.
-    buses: HashMap<MixId, Bus>,
+    desk: Desk,
     pace: Pace,
 }
 
@@ -166,7 +164,7 @@ impl Worker {
             report,
             plan: AudioPlan::default(),
             mixer: Mixer::default(),
-            buses: HashMap::new(),
+            desk: Desk::default(),
             pace: Pace::default(),
         }
     }
@@ -188,35 +186,29 @@ impl Worker {
     fn adopt(&mut self, plan: AudioPlan) {
         self.mixer
             .arrange(plan.sources.iter().map(|s| (s.who, s.muted)));
-        self.buses
-            .retain(|id, _| plan.mixes.iter().any(|mix| mix.id == *id));
+        self.desk
+            .arrange(plan.mixes.iter().map(|mix| (mix.id, mix.without)));
         self.plan = plan;
     }
 
     fn tick(&mut self, at: MediaTime) {
-        let sources = &self.plan.sources;
+        let AudioPlan { sources, mixes } = &self.plan;
         self.mixer
             .tick(|index, samples| sources[index].samples.pull(at, samples));
-        for mix in &self.plan.mixes {
-            let packet = match self.buses.entry(mix.id) {
-                Entry::Occupied(entry) => Ok(entry.into_mut()),
-                Entry::Vacant(entry) => Bus::start(&self.stats).map(|bus| entry.insert(bus)),
-            }
-            .and_then(|bus| bus.packet(&self.mixer, mix.without));
+        let stats = &self.stats;
+        self.desk.tick(&self.mixer, stats, |index, packet| {
+            let AudioMix { id, output, .. } = &mixes[index];
             match packet {
                 Ok(payload) => {
-                    mix.output.send(&Arc::new(EncodedAudio { at, payload }));
-                    self.stats
-                        .dropped(EncodedAudio::QUEUE, mix.output.take_dropped());
+                    output.send(&Arc::new(EncodedAudio { at, payload }));
+                    stats.dropped(EncodedAudio::QUEUE, output.take_dropped());
                 }
                 Err(error) => {
-                    // The next tick begins with an encoder anew.
-                    tracing::error!(mix = mix.id.0, %error, "a tick of audio is lost");
-                    self.stats.pipeline_error("opusenc");
-                    self.buses.remove(&mix.id);
+                    tracing::error!(mix = id.0, %error, "20 ms of a mix are lost");
+                    stats.pipeline_error("opusenc");
                 }
             }
-        }
+        });
         if let Some(levels) = self.mixer.levels() {
             (self.report)(MixEvent::Levels(levels));
         }
@@ -239,7 +231,7 @@ mod tests {
     use crate::fanout::{Fanout, ListenerId, Receiver, listener};
     use crate::id::ParticipantId;
     use crate::media::{AUDIO_FRAME, Kind};
-    use crate::mix::plan::{AudioMix, AudioSource};
+    use crate::mix::plan::{AudioSource, MixId};
     use std::sync::mpsc;
 
     /// A mix with one listener.
@@ -356,6 +348,7 @@ mod tests {
     #[test]
     #[ignore = "measures; run it alone, in release, with --nocapture"]
     fn what_a_tick_costs() {
+        use bus::Bus;
         use probe::{speech, to_i16};
         let stats = Stats::default();
         for count in [4, 8] {

@@ -48,11 +48,11 @@ impl Default for Ramp {
 
 impl Ramp {
     /// Takes the next block and what it is (all zeros if [`Signal::Off`]); where that changes,
-    /// fades the old signal out and the new one in. Returns whether anything is in the block.
-    pub fn run(&mut self, signal: Signal, samples: &mut [f32; AUDIO_FRAME]) -> bool {
+    /// fades the old signal out and the new one in.
+    pub fn run(&mut self, signal: Signal, samples: &mut [f32; AUDIO_FRAME]) {
         let before = std::mem::replace(&mut self.signal, signal);
         if before == signal && signal == Signal::Off {
-            return false;
+            return;
         }
         if before != signal {
             for ((sample, old), rise) in samples.iter_mut().zip(&self.tail).zip(RISE.iter()) {
@@ -62,7 +62,6 @@ impl Ramp {
         for (old, sample) in self.tail.iter_mut().zip(samples.iter().rev()) {
             *old = *sample;
         }
-        true
     }
 
     /// Whether the next block is silent if no signal comes.

@@ -16,6 +16,10 @@ pub const FULL_SCALE: f32 = 524_288.0;
 /// still takes for a quiet one comes near.
 const LOUDEST: f32 = 4.0 * FULL_SCALE;
 
+/// A block without a sample beyond this (-72 dBFS) is silence: what decoders make of the zeros
+/// that a muted microphone sends.
+const INAUDIBLE: u32 = 8 * 16;
+
 /// The strip of one source.
 #[derive(Debug, Clone)]
 pub struct Strip {
@@ -109,10 +113,14 @@ impl Strip {
             Signal::Sound => self.leveller.run(&mut self.samples, self.voice),
             Signal::Noise => {}
         }
-        self.audible = self.ramp.run(signal, &mut self.samples);
+        self.ramp.run(signal, &mut self.samples);
         for (out, sample) in self.contribution.iter_mut().zip(&self.samples) {
             *out = (sample * FULL_SCALE).clamp(-LOUDEST, LOUDEST) as i32;
         }
+        self.audible = self
+            .contribution
+            .iter()
+            .any(|sample| sample.unsigned_abs() > INAUDIBLE);
     }
 
     /// What this source adds to the sum; none while that is silence.

@@ -105,11 +105,7 @@ impl Mixer {
     /// The sum of this tick without `who`, full scale = 1 (and up to many times that). Returns
     /// whether there is anything in it.
     pub fn without(&self, who: Option<ParticipantId>, out: &mut [f32; AUDIO_FRAME]) -> bool {
-        let own = self
-            .places
-            .iter()
-            .filter(|place| Some(place.strip.who()) == who)
-            .find_map(|place| place.strip.contribution());
+        let own = self.own(who);
         if self.contributions == usize::from(own.is_some()) {
             out.fill(0.0);
             return false;
@@ -129,6 +125,11 @@ impl Mixer {
         true
     }
 
+    /// Whether `who` is in the sum of this tick.
+    pub fn hears(&self, who: Option<ParticipantId>) -> bool {
+        self.own(who).is_some()
+    }
+
     /// The levels of all sources, every 100 ms if somebody's changed noticeably.
     pub fn levels(&mut self) -> Option<Vec<Level>> {
         if !self.ticks.is_multiple_of(REPORT_EVERY) {
@@ -146,6 +147,12 @@ impl Mixer {
         }
         self.reported = levels().collect();
         Some(self.reported.clone())
+    }
+
+    fn own(&self, who: Option<ParticipantId>) -> Option<&[i32; AUDIO_FRAME]> {
+        let who = who?;
+        let own = self.places.iter().find(|place| place.strip.who() == who)?;
+        own.strip.contribution()
     }
 
     /// Decides who is in the sum.
