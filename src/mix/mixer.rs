@@ -277,7 +277,9 @@ mod tests {
             });
             Self {
                 mixer: Mixer::new(Arc::default(), report),
-                sources: (0..3).map(|_| Arc::default()).collect(),
+                sources: (0..3)
+                    .map(|_| Arc::new(Frames::new(Arc::default())))
+                    .collect(),
                 due: Due::new(),
                 reports,
                 tick: 0,
