@@ -1,5 +1,7 @@
 //! Encoding: each distinct mix once, however many listen to it.
 
 pub mod backend;
+pub mod in_flight;
 pub mod keyframe;
+mod packets;
 pub mod video;

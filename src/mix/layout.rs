@@ -301,8 +301,10 @@ mod tests {
 
         #[test]
         fn more_tiles_never_show_more(width in 320u32..2000, height in 320u32..2000, tiles in 2usize..49) {
-            let seen = |n| shown(grid(Size::new(width, height), n, 16)[0].size(), height > width);
-            prop_assert!(seen(tiles) >= seen(tiles + 1));
+            let canvas = Size::new(even(width), even(height));
+            let seen = |n| shown(grid(canvas, n, 16)[0].size(), is_tall(canvas));
+            // But for what rounding to even numbers adds.
+            prop_assert!(seen(tiles) * 105 >= seen(tiles + 1) * 100);
         }
     }
 }

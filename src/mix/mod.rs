@@ -13,4 +13,5 @@ pub mod plan;
 mod testing;
 pub mod text;
 pub mod tiles;
+mod turn;
 pub mod video;
