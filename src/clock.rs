@@ -68,7 +68,11 @@ impl MediaTime {
 
 impl From<Instant> for MediaTime {
     fn from(instant: Instant) -> Self {
-        Self(instant.saturating_duration_since(epoch().instant).as_nanos() as u64)
+        Self(
+            instant
+                .saturating_duration_since(epoch().instant)
+                .as_nanos() as u64,
+        )
     }
 }
 
@@ -93,7 +97,10 @@ mod tests {
 
     #[test]
     fn ntp_advances_with_media_time() {
-        let (a, b) = (MediaTime(1_000_000_000).ntp(), MediaTime(3_500_000_000).ntp());
+        let (a, b) = (
+            MediaTime(1_000_000_000).ntp(),
+            MediaTime(3_500_000_000).ntp(),
+        );
         let apart = b.nanos() - a.nanos();
         assert!((apart - 2_500_000_000).abs() < 10, "{apart}");
     }

@@ -1,5 +1,46 @@
-//! Quilt.
+//! Quilt, an MCU for video meetings: everybody sends one uplink and gets one downlink, in which
+//! everybody else is mixed (RFC 7667 section 3.6.1, media-mixing mixer).
+//!
+//! # The way of the data
+//!
+//! ```text
+//! peer ▸ room::uplink ▸ decode ▸ mix (tick) ▸ encode ▸ fanout ▸ peer
+//! (RTP)                 (GStreamer)           (GStreamer)
+//! ```
+//!
+//! Media goes right only. What comes back (keyframe requests, levels, failures) arrives as events
+//! in the room's inbox.
+//!
+//! # The house, from the ground up
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | [`id`], [`clock`], [`media`], [`signalling`], [`strict_json`] | the vocabulary; imports nobody above |
+//! | [`stats`], [`fanout`] | figures; one producer with many listeners |
+//! | [`gst`] | pipelines as text, their state, errors and watchdogs |
+//! | [`decode`] | one pipeline a track: RTP in, pictures and samples out, lip sync |
+//! | [`encode`] | one pipeline a mix: pictures in, packets for a fan-out out |
+//! | [`mix`] | the two clocks of a room: composing pictures, summing voices |
+//! | [`peer`] | WebRTC: one port for all, offers and answers, packets both ways |
+//! | [`room`] | who is in, who sees and hears what: a pure state machine and the task that acts |
+//! | [`server`] | HTTP, WebSocket, metrics, pages |
+//! | [`load`] | the load generator: real clients in bulk, and what they see |
+//! | [`config`] | every setting |
+//!
+//! # Invariants
+//!
+//! - Imports go downwards in this table; `webrtc` is named only in `peer`, GStreamer only in `gst`
+//!   and the media stages, `axum` only in `server`.
+//! - What decides is pure and takes the time as an argument; what acts is thin.
+//! - The media clocks never wait for an input. A late, frozen or broken source costs its own tile.
+//! - Each track and each mix has a pipeline of its own; a failure ends that one only.
+//! - Encoders are distinct mixes, never viewers; all that consumes a mix is a listener of its
+//!   fan-out.
+//! - Queues are bounded, drop the oldest and count what they dropped.
+//! - Nobody is in the mix they get, unless the room's policy is one common mix.
+
 pub mod clock;
+pub mod config;
 pub mod decode;
 pub mod encode;
 pub mod fanout;
@@ -13,3 +54,88 @@ pub mod room;
 pub mod server;
 pub mod signalling;
 pub mod stats;
+pub mod strict_json;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+
+/// A server whose ports are open; it answers once it [`run`](Server::run)s. Whoever makes one owns
+/// both ends: the addresses, and when it stops.
+pub struct Server {
+    listener: TcpListener,
+    app: server::App,
+    http: SocketAddr,
+    rtc: SocketAddr,
+}
+
+impl Server {
+    /// Opens the ports and reads pipelines and pages.
+    pub async fn bind(settings: config::Settings) -> anyhow::Result<Self> {
+        gst::init().context("cannot start GStreamer")?;
+        let library = match &settings.pipelines_dir {
+            Some(folder) => gst::Library::from_dir(folder)?,
+            None => gst::Library::embedded(),
+        };
+        let stats = Arc::new(stats::Stats::default());
+        let transport = peer::Settings {
+            listen: settings.rtc_listen,
+            public_ips: settings.public_ips,
+        };
+        let engine = peer::Engine::bind(transport, stats.clone())
+            .await
+            .with_context(|| format!("cannot listen for media on {}", settings.rtc_listen))?;
+        let listener = TcpListener::bind(settings.listen)
+            .await
+            .with_context(|| format!("cannot listen for HTTP on {}", settings.listen))?;
+        let (http, rtc) = (listener.local_addr()?, engine.local_addr());
+        let context = room::wiring::Context {
+            library,
+            stats: stats.clone(),
+            fps: settings.fps,
+            video_bitrate: settings.video_bitrate,
+        };
+        let rules = room::state::Settings {
+            policy: settings.mix,
+            stage_size: settings.stage_size,
+            gutter: settings.gutter,
+            ..Default::default()
+        };
+        let app = server::App {
+            rooms: room::registry::Registry::new(context, rules, engine),
+            stats,
+            authority: Arc::new(server::Authority::new(settings.api_key)),
+            ice_servers: settings.ice_servers.into(),
+            pages: server::Pages::new(settings.web_dir),
+        };
+        Ok(Self {
+            listener,
+            app,
+            http,
+            rtc,
+        })
+    }
+
+    /// Where HTTP and WebSocket answer.
+    pub fn http(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// Where media is received.
+    pub fn rtc(&self) -> SocketAddr {
+        self.rtc
+    }
+
+    /// Figures, as `/metrics` shows them.
+    pub fn stats(&self) -> Arc<stats::Stats> {
+        self.app.stats.clone()
+    }
+
+    /// Serves until `stop` resolves; then tells everybody and ends within five seconds.
+    pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
+        server::serve(self.listener, self.app, stop).await?;
+        Ok(())
+    }
+}

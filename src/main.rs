@@ -1,1 +1,125 @@
-fn main() {}
+//! `quilt`: arguments, logging, run.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use quilt::config::{Written, check_environment};
+use quilt::id::RoomName;
+use quilt::load;
+
+/// An MCU for video meetings: one uplink and one mixed downlink for everybody.
+#[derive(Parser)]
+#[command(name = "quilt", version, args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Subcommands>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+#[derive(Subcommand)]
+enum Subcommands {
+    /// Run the server (also what `quilt` alone does)
+    Serve(Serve),
+    /// Send real WebRTC clients into a room, and report what they see and hear
+    Load(load::Options),
+    /// Measure what a room costs beside the codecs alone; fails if something was not reached
+    Bench(load::bench::BenchOptions),
+}
+
+#[derive(Args)]
+struct Serve {
+    /// Settings file; the command line and the environment go over it
+    #[arg(long, env = "QUILT_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Written,
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("QUILT_LOG")
+                .unwrap_or_else(|_| "error,quilt=info".into()),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the async runtime")?;
+    match arguments.command.unwrap_or(Subcommands::Serve(arguments.serve)) {
+        Subcommands::Serve(serve) => runtime.block_on(run(serve)),
+        Subcommands::Load(options) => runtime.block_on(generate_load(options)),
+        Subcommands::Bench(options) => match runtime.block_on(load::bench::bench(options))? {
+            true => Ok(()),
+            false => anyhow::bail!("not everything was reached"),
+        },
+    }
+}
+
+async fn generate_load(options: load::Options) -> anyhow::Result<()> {
+    let json = options.json;
+    let report = load::run(options).await?;
+    match json {
+        true => println!("{}", serde_json::to_string_pretty(&report)?),
+        false => println!("{report}"),
+    }
+    Ok(())
+}
+
+async fn run(serve: Serve) -> anyhow::Result<()> {
+    check_environment(std::env::vars().map(|(name, _)| name), &known_variables())?;
+    let below = match &serve.config {
+        Some(path) => Written::from_file(path)?,
+        None => Written::default(),
+    };
+    let settings = serve.settings.over(below).settle()?;
+    let demo = settings.demo;
+    let server = quilt::Server::bind(settings).await?;
+    let (http, rtc) = (server.http().to_string(), server.rtc().to_string());
+    // The first line on standard output: programs that start us read the addresses from it.
+    println!("{}", serde_json::json!({ "http": http, "rtc": rtc }));
+    tracing::info!("open http://{http}/");
+    if demo {
+        tokio::spawn(fill_demo_room(format!("http://{http}/")));
+    }
+    server.run(stop_signal()?).await
+}
+
+/// Keeps synthetic people in the room `demo`, who come in through the same door as everybody.
+async fn fill_demo_room(url: String) {
+    let room = RoomName::new("demo").expect("a valid name");
+    tracing::info!("four synthetic people are on their way to {url}r/demo");
+    // They stay as long as the process; its end is theirs.
+    if let Err(error) = load::demo::synthetic(&url, room, 4, std::future::pending()).await {
+        tracing::error!(%error, "the demonstration's people cannot come");
+    }
+}
+
+/// Every environment variable that some argument reads.
+fn known_variables() -> Vec<String> {
+    let command = Arguments::command();
+    let all = std::iter::once(&command).chain(command.get_subcommands());
+    let arguments = all.flat_map(|command| command.get_arguments());
+    let mut known: Vec<_> = arguments
+        .filter_map(|argument| Some(argument.get_env()?.to_str()?.to_owned()))
+        .collect();
+    known.push("QUILT_LOG".into());
+    known
+}
+
+/// Resolves at the first SIGTERM or SIGINT.
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

@@ -21,12 +21,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{DisplayName, ParticipantId, RoomName};
 use crate::media::VideoCodec;
+use crate::strict_json;
 
 /// Largest text frame either side sends, bytes. An SDP offer of a browser has 5-10 KB.
 pub const MAX_FRAME: usize = 64 * 1024;
 
-/// A command with its number.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// A command with its number. [`read`] is the way in: it is stricter than `Deserialize`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Request {
     /// Chosen by the client, repeated in the answer.
     pub id: u32,
@@ -304,4 +305,118 @@ pub enum ByeReason {
     MediaLost,
     /// The room ended because of an internal failure.
     RoomFailed,
+}
+
+/// Why a frame could not be read as a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// The command's number, where that much could be read.
+    pub id: Option<u32>,
+    /// For programs.
+    pub code: ErrorCode,
+    /// For people.
+    pub text: String,
+}
+
+/// Reads one frame strictly: see the module's text for what is refused.
+pub fn read(text: &str) -> Result<Request, Unreadable> {
+    let refuse = |id, text: String| Unreadable {
+        id,
+        code: ErrorCode::BadMessage,
+        text,
+    };
+    let value =
+        strict_json::parse(text).map_err(|error| refuse(None, format!("not JSON: {error}")))?;
+    let serde_json::Value::Object(mut object) = value else {
+        return Err(refuse(None, "not a JSON object".into()));
+    };
+    let id = match object.remove("id").as_ref().and_then(|id| id.as_u64()) {
+        Some(id) if id <= u64::from(u32::MAX) => id as u32,
+        _ => return Err(refuse(None, "id: a number from 0 to 4294967295 is needed".into())),
+    };
+    // A name is checked here rather than by its type, so that the refusal has a code of its own.
+    if let Some(name) = object.get("name").and_then(|name| name.as_str())
+        && let Err(error) = DisplayName::new(name)
+    {
+        return Err(Unreadable {
+            id: Some(id),
+            code: ErrorCode::BadName,
+            text: error.to_string(),
+        });
+    }
+    match serde_json::from_value(object.into()) {
+        Ok(command) => Ok(Request { id, command }),
+        Err(error) => Err(refuse(Some(id), error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_read_as_documented() {
+        let join = read(r#"{"id":1,"type":"join","name":" Ann ","codec":"vp8"}"#).unwrap();
+        assert_eq!(
+            join.command,
+            Command::Join {
+                name: Some(DisplayName::new("Ann").unwrap()),
+                view: false,
+                codec: Some(VideoCodec::Vp8),
+                token: None,
+                audio: true,
+                video: true,
+                portrait: false,
+            }
+        );
+        assert_eq!(
+            read(r#"{"type":"leave","id":7}"#).unwrap(),
+            Request {
+                id: 7,
+                command: Command::Leave {}
+            }
+        );
+    }
+
+    #[test]
+    fn whatever_else_is_refused_with_its_number() {
+        for (frame, id) in [
+            ("", None),
+            ("[]", None),
+            (r#"{"type":"leave"}"#, None),
+            (r#"{"id":-1,"type":"leave"}"#, None),
+            (r#"{"id":1,"id":1,"type":"leave"}"#, None),
+            (r#"{"id":2,"type":"dance"}"#, Some(2)),
+            (r#"{"id":3}"#, Some(3)),
+            (r#"{"id":4,"type":"leave","why":"bored"}"#, Some(4)),
+            (r#"{"id":5,"type":"offer","sdp":5}"#, Some(5)),
+            (r#"{"id":6,"type":"join","name":"Ann","nmae":"x"}"#, Some(6)),
+        ] {
+            let refused = read(frame).unwrap_err();
+            assert_eq!(refused.id, id, "{frame}: {refused:?}");
+            assert_eq!(refused.code, ErrorCode::BadMessage);
+        }
+        let refused = read(r#"{"id":8,"type":"join","name":"\u0007"}"#).unwrap_err();
+        assert_eq!(refused.code, ErrorCode::BadName);
+    }
+
+    #[test]
+    fn answers_have_the_documented_shape() {
+        let done = Message::Ack {
+            id: 3,
+            result: AckResult::Done {},
+        };
+        assert_eq!(
+            serde_json::to_value(&done).unwrap(),
+            serde_json::json!({"type": "ack", "id": 3})
+        );
+        let text = r#"{"type":"ack","id":2,"sdp":"v=0"}"#;
+        assert_eq!(
+            serde_json::from_str::<Message>(text).unwrap(),
+            Message::Ack {
+                id: 2,
+                result: AckResult::Answered(Answered { sdp: "v=0".into() })
+            }
+        );
+    }
 }

@@ -103,6 +103,8 @@ pub enum MixEvent {
     },
     /// Loudness of every source, some ten times a second while anything is heard.
     Levels(Vec<Level>),
+    /// A loop panicked and has ended, with these words: the room cannot go on.
+    Failed(String),
 }
 
 /// How loud one source is, by decoded energy.

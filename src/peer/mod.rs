@@ -1,0 +1,84 @@
+//! The WebRTC transport: browsers and players on one side, RTP payloads on ours.
+//!
+//! Everything that knows the `webrtc` and `rtc` crates is in here. How a packet goes:
+//!
+//! ```text
+//! port (mux) ▸ routes ▸ virtual socket ▸ webrtc's driver ▸ interceptors (rtx, tap) ▸ Uplink
+//! Fanout ▸ outbound ▸ link ▸ interceptors (tap, nack) ▸ webrtc's driver ▸ virtual socket ▸ port
+//! ```
+//!
+//! - One UDP port and one TCP port of the same number serve all connections ([`mux`], [`mux_tcp`]);
+//!   [`routes`] decides whose a datagram is, and that strangers' datagrams are nobody's.
+//! - Media does not go through the library's track objects: the tap, its innermost interceptor,
+//!   hands packets to the [`Uplink`] on the driver's task and takes outgoing ones from the [`link`].
+//!   It is also where receivers' feedback is read and where sender reports are made, as a function
+//!   of media time.
+//! - [`sdp`] is what the server has to say about session descriptions. The library negotiates.
+//! - A connection is owned by one task ([`life`]); a [`Peer`] is its inbox.
+//! - [`client`] is the other side, for the load generator and tests.
+
+use crate::clock::NtpTime;
+use crate::media::{Kind, RtpPacket, VideoCodec};
+
+pub mod client;
+mod connection;
+mod engine;
+mod error;
+mod inbound;
+mod introduced;
+mod library;
+mod life;
+mod link;
+mod mux;
+mod mux_tcp;
+mod negotiation;
+mod outbound;
+mod reports;
+mod routes;
+mod rtx;
+mod runtime;
+mod sdp;
+mod stun;
+mod tap;
+mod wire;
+
+pub use connection::Peer;
+pub use engine::{Engine, Settings};
+pub use error::Error;
+pub use sdp::SdpError;
+
+/// How to serve one client.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The codec of the downlink, if the client offers it. Else H.264 (constrained baseline,
+    /// packetization-mode 1) if offered, else VP8.
+    pub prefer: Option<VideoCodec>,
+}
+
+/// How a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Media flows.
+    Connected,
+    /// Nothing has been heard from the other side for some time; it may come back.
+    Disconnected,
+    /// Over; everything is freed. The last thing that is reported.
+    Closed,
+}
+
+/// What happens on a connection. Called on its tasks, which also keep it alive: must not block.
+pub trait Uplink: Send + Sync + 'static {
+    /// A track starts: before its first packet, and again when its codec or source changes.
+    /// `codec` is `None` for audio (Opus).
+    fn track(&self, kind: Kind, codec: Option<VideoCodec>);
+    /// A packet of the track, retransmissions in their place (so possibly out of order).
+    fn packet(&self, kind: Kind, packet: RtpPacket);
+    /// The sender says: at `ntp`, by its clock, the RTP clock of this track showed `rtp`.
+    fn sender_report(&self, kind: Kind, ntp: NtpTime, rtp: u32);
+    /// The other side needs a keyframe of the video we send (PLI or FIR).
+    fn keyframe_requested(&self);
+    /// The connection's state changed.
+    fn state(&self, state: State);
+    /// The other side estimates that it can receive this much (REMB).
+    fn bandwidth(&self, bits_per_second: u64);
+}

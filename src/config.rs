@@ -1,0 +1,346 @@
+//! Every setting, from four places: the command line, the environment, a TOML file, and a
+//! default; the earlier one wins. A setting has one name in all of them: `--video-bitrate`,
+//! `QUILT_VIDEO_BITRATE`, `video-bitrate = …`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use crate::room::state::MixPolicy;
+use crate::signalling::IceServer;
+
+/// Settings as they are written down: whatever is absent has a default.
+#[derive(Debug, Clone, Default, Args, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Written {
+    /// Address of HTTP and WebSocket; port 0 picks a free one [default: 127.0.0.1:8080]
+    #[arg(long, env = "QUILT_LISTEN", value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+    /// Address of all media, UDP and ICE-TCP; the wildcard offers every local address
+    /// [default: 0.0.0.0:40000]
+    #[arg(long, env = "QUILT_RTC_LISTEN", value_name = "ADDR")]
+    pub rtc_listen: Option<SocketAddr>,
+    /// Address under which clients reach the media port, where it differs; repeatable
+    #[arg(long, env = "QUILT_PUBLIC_IP", value_name = "IP", value_delimiter = ',')]
+    pub public_ip: Option<Vec<IpAddr>>,
+    /// STUN or TURN server handed to clients, as URL[,user,credential]; repeatable
+    #[arg(long, env = "QUILT_ICE_SERVER", value_name = "SERVER", value_delimiter = ' ')]
+    pub ice_server: Option<Vec<IceServerText>>,
+    /// Folder for recordings [default: data]
+    #[arg(long, env = "QUILT_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Who gets a mix of their own: personal, common or auto [default: auto]
+    #[arg(long, env = "QUILT_MIX", value_name = "POLICY", value_parser = parse_policy)]
+    pub mix: Option<MixPolicy>,
+    /// Secret that changing and administrating verbs want; without it they answer loopback only
+    #[arg(long, env = "QUILT_API_KEY", value_name = "KEY", hide_env_values = true)]
+    pub api_key: Option<String>,
+    /// Pictures a second of every mix, 1-60 [default: 25]
+    #[arg(long, env = "QUILT_FPS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=60))]
+    pub fps: Option<u32>,
+    /// Bits a second of a full-size mix, 100000-20000000 [default: 1500000]
+    #[arg(long, env = "QUILT_VIDEO_BITRATE", value_name = "BPS", value_parser = clap::value_parser!(u32).range(100_000..=20_000_000))]
+    pub video_bitrate: Option<u32>,
+    /// At most this many tiles in a mix, 1-49 [default: 9]
+    #[arg(long, env = "QUILT_STAGE_SIZE", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=49))]
+    pub stage_size: Option<u32>,
+    /// Pixels between tiles: 0, 16 or 32 [default: 16]
+    #[arg(long, env = "QUILT_GUTTER", value_name = "PX", value_parser = parse_gutter)]
+    pub gutter: Option<u32>,
+    /// Serve the page from this folder instead of the copy in the binary
+    #[arg(long, env = "QUILT_WEB_DIR", value_name = "DIR")]
+    pub web_dir: Option<PathBuf>,
+    /// Read pipelines from this folder instead of the copies in the binary
+    #[arg(long, env = "QUILT_PIPELINES_DIR", value_name = "DIR")]
+    pub pipelines_dir: Option<PathBuf>,
+    /// Fill a room called demo with four synthetic participants
+    #[arg(long, env = "QUILT_DEMO", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub demo: Option<bool>,
+}
+
+/// Settings as they are used: everything has a value.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// HTTP and WebSocket.
+    pub listen: SocketAddr,
+    /// All media.
+    pub rtc_listen: SocketAddr,
+    /// Offered to clients instead of the local addresses, if any.
+    pub public_ips: Vec<IpAddr>,
+    /// Handed to clients.
+    pub ice_servers: Vec<IceServer>,
+    /// Recordings.
+    pub data_dir: PathBuf,
+    /// Who gets a mix of their own.
+    pub mix: MixPolicy,
+    /// Secret for changing verbs.
+    pub api_key: Option<String>,
+    /// Pictures a second.
+    pub fps: u32,
+    /// Bit/s.
+    pub video_bitrate: u32,
+    /// Tiles at most.
+    pub stage_size: usize,
+    /// Pixels.
+    pub gutter: u32,
+    /// Page from disk.
+    pub web_dir: Option<PathBuf>,
+    /// Pipelines from disk.
+    pub pipelines_dir: Option<PathBuf>,
+    /// Synthetic participants.
+    pub demo: bool,
+}
+
+/// What is wrong with the settings; names the key.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("cannot read settings from {path}: {source}")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not TOML, or has an unknown key or a bad value.
+    #[error("bad settings in {path}: {source}")]
+    Parse {
+        /// Which file.
+        path: PathBuf,
+        /// Names the key.
+        source: Box<toml::de::Error>,
+    },
+    /// An environment variable that looks like a setting but is none.
+    #[error("unknown setting {0} in the environment")]
+    UnknownVariable(String),
+    /// A value outside its range.
+    #[error("{key}: {value} is not {expected}")]
+    Value {
+        /// Which setting.
+        key: &'static str,
+        /// What was written.
+        value: String,
+        /// What would be right.
+        expected: &'static str,
+    },
+}
+
+/// `URL[,user,credential]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct IceServerText(pub IceServer);
+
+impl FromStr for IceServerText {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut parts = text.splitn(3, ',').map(str::to_owned);
+        let urls = parts.next().unwrap_or_default();
+        let scheme = urls.split(':').next().unwrap_or_default();
+        if !matches!(scheme, "stun" | "stuns" | "turn" | "turns") || urls.len() <= scheme.len() + 1
+        {
+            return Err(format!("{urls:?} is not a stun: or turn: URL"));
+        }
+        let (username, credential) = (parts.next(), parts.next());
+        if scheme.starts_with("turn") && credential.is_none() {
+            return Err(format!("{urls}: a TURN server needs ,user,credential"));
+        }
+        Ok(Self(IceServer {
+            urls,
+            username,
+            credential,
+        }))
+    }
+}
+
+impl TryFrom<String> for IceServerText {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<IceServerText> for String {
+    fn from(server: IceServerText) -> String {
+        let IceServer {
+            urls,
+            username,
+            credential,
+        } = server.0;
+        [Some(urls), username, credential]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join(",")
+    }
+}
+
+fn parse_policy(text: &str) -> Result<MixPolicy, String> {
+    match text {
+        "personal" => Ok(MixPolicy::Personal),
+        "common" => Ok(MixPolicy::Common),
+        "auto" => Ok(MixPolicy::Auto),
+        _ => Err("expected personal, common or auto".into()),
+    }
+}
+
+fn parse_gutter(text: &str) -> Result<u32, String> {
+    match text {
+        "0" => Ok(0),
+        "16" => Ok(16),
+        "32" => Ok(32),
+        _ => Err("expected 0, 16 or 32".into()),
+    }
+}
+
+impl Written {
+    /// Reads a TOML file.
+    pub fn from_file(path: &Path) -> Result<Self, Error> {
+        let text = std::fs::read_to_string(path).map_err(|source| Error::Read {
+            path: path.into(),
+            source,
+        })?;
+        toml::from_str(&text).map_err(|source| Error::Parse {
+            path: path.into(),
+            source: Box::new(source),
+        })
+    }
+
+    /// These settings, and those of `below` where these are silent.
+    pub fn over(self, below: Self) -> Self {
+        Self {
+            listen: self.listen.or(below.listen),
+            rtc_listen: self.rtc_listen.or(below.rtc_listen),
+            public_ip: self.public_ip.or(below.public_ip),
+            ice_server: self.ice_server.or(below.ice_server),
+            data_dir: self.data_dir.or(below.data_dir),
+            mix: self.mix.or(below.mix),
+            api_key: self.api_key.or(below.api_key),
+            fps: self.fps.or(below.fps),
+            video_bitrate: self.video_bitrate.or(below.video_bitrate),
+            stage_size: self.stage_size.or(below.stage_size),
+            gutter: self.gutter.or(below.gutter),
+            web_dir: self.web_dir.or(below.web_dir),
+            pipelines_dir: self.pipelines_dir.or(below.pipelines_dir),
+            demo: self.demo.or(below.demo),
+        }
+    }
+
+    /// Fills in the defaults and checks what a file may have got wrong.
+    pub fn settle(self) -> Result<Settings, Error> {
+        let settings = Settings {
+            listen: self.listen.unwrap_or(([127, 0, 0, 1], 8080).into()),
+            rtc_listen: self.rtc_listen.unwrap_or(([0, 0, 0, 0], 40_000).into()),
+            public_ips: self.public_ip.unwrap_or_default(),
+            ice_servers: self
+                .ice_server
+                .unwrap_or_default()
+                .into_iter()
+                .map(|server| server.0)
+                .collect(),
+            data_dir: self.data_dir.unwrap_or_else(|| "data".into()),
+            mix: self.mix.unwrap_or_default(),
+            api_key: self.api_key,
+            fps: self.fps.unwrap_or(25),
+            video_bitrate: self.video_bitrate.unwrap_or(1_500_000),
+            stage_size: self.stage_size.unwrap_or(9) as usize,
+            gutter: self.gutter.unwrap_or(16),
+            web_dir: self.web_dir,
+            pipelines_dir: self.pipelines_dir,
+            demo: self.demo.unwrap_or(false),
+        };
+        let in_range = |key, value: u32, range: std::ops::RangeInclusive<u32>, expected| {
+            if range.contains(&value) {
+                return Ok(());
+            }
+            Err(Error::Value {
+                key,
+                value: value.to_string(),
+                expected,
+            })
+        };
+        in_range("fps", settings.fps, 1..=60, "from 1 to 60")?;
+        in_range(
+            "video-bitrate",
+            settings.video_bitrate,
+            100_000..=20_000_000,
+            "from 100000 to 20000000",
+        )?;
+        in_range(
+            "stage-size",
+            settings.stage_size as u32,
+            1..=49,
+            "from 1 to 49",
+        )?;
+        if parse_gutter(&settings.gutter.to_string()).is_err() {
+            return Err(Error::Value {
+                key: "gutter",
+                value: settings.gutter.to_string(),
+                expected: "0, 16 or 32",
+            });
+        }
+        if settings.api_key.as_ref().is_some_and(|key| key.len() < 16) {
+            return Err(Error::Value {
+                key: "api-key",
+                value: "(hidden)".into(),
+                expected: "at least 16 characters long",
+            });
+        }
+        Ok(settings)
+    }
+}
+
+/// Refuses variables that look like a setting and are none: a typo must not be a silent default.
+pub fn check_environment(
+    names: impl Iterator<Item = String>,
+    known: &[String],
+) -> Result<(), Error> {
+    for name in names {
+        if name.starts_with("QUILT_") && !known.contains(&name) {
+            return Err(Error::UnknownVariable(name));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_names_the_key_it_gets_wrong() {
+        let wrong = toml::from_str::<Written>("fpz = 25").unwrap_err();
+        assert!(wrong.to_string().contains("fpz"), "{wrong}");
+        let wrong = toml::from_str::<Written>("listen = \"nowhere\"").unwrap_err();
+        assert!(wrong.to_string().contains("listen"), "{wrong}");
+        let written: Written = toml::from_str("fps = 0").unwrap();
+        assert!(written.settle().unwrap_err().to_string().contains("fps"));
+    }
+
+    #[test]
+    fn the_command_line_goes_over_the_file() {
+        let line: Written = toml::from_str("fps = 12").unwrap();
+        let file: Written = toml::from_str("fps = 30\ngutter = 32").unwrap();
+        let settings = line.over(file).settle().unwrap();
+        assert_eq!((settings.fps, settings.gutter), (12, 32));
+    }
+
+    #[test]
+    fn ice_servers_are_checked() {
+        assert!("stun:stun.example.org:3478".parse::<IceServerText>().is_ok());
+        assert!("http://x".parse::<IceServerText>().is_err());
+        assert!("turn:t.example.org".parse::<IceServerText>().is_err());
+        let turn: IceServerText = "turn:t.example.org,ann,s3cret,with,commas".parse().unwrap();
+        assert_eq!(turn.0.credential.as_deref(), Some("s3cret,with,commas"));
+    }
+
+    #[test]
+    fn unknown_variables_are_refused() {
+        let known = vec!["QUILT_FPS".to_owned()];
+        let names = |n: &str| vec![n.to_owned(), "PATH".to_owned()].into_iter();
+        assert!(check_environment(names("QUILT_FPS"), &known).is_ok());
+        assert!(check_environment(names("QUILT_FSP"), &known).is_err());
+    }
+}

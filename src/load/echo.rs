@@ -1,0 +1,182 @@
+//! A server for tests that sends everybody their own media back: real transport, no mixing.
+
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::tungstenite::Message as Frame;
+
+use super::receiver::starts_keyframe;
+use crate::clock::{self, MediaTime, NtpTime};
+use crate::fanout::{self, Fanout, ListenerId};
+use crate::id::{DisplayName, ParticipantId, RoomName};
+use crate::media::{EncodedAudio, EncodedPicture, Kind, RtpPacket, VideoCodec};
+use crate::peer::{self, Engine, Peer, State};
+use crate::signalling::{
+    self, AckResult, Answered, Command, Joined, MapTile, Message, NamesIn, TileMap,
+};
+use crate::stats::Stats;
+
+/// Starts the server on loopback; answers its URL.
+pub async fn start() -> String {
+    let stats = Arc::new(Stats::default());
+    let settings = peer::Settings {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        public_ips: vec![],
+    };
+    let engine = Engine::bind(settings, stats.clone()).await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let mut next = 0;
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut start = [0; 12];
+            stream.peek(&mut start).await.unwrap();
+            if start == *b"GET /metrics" {
+                // Unread, the request would reset the connection.
+                let mut request = [0; 1024];
+                assert!(stream.read(&mut request).await.unwrap() > 0);
+                let answer = format!("HTTP/1.1 200 OK\r\n\r\n{}", stats.render());
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            } else {
+                next += 1;
+                tokio::spawn(converse(stream, ParticipantId(next), engine.clone()));
+            }
+        }
+    });
+    url
+}
+
+async fn converse(stream: TcpStream, id: ParticipantId, engine: Arc<Engine>) {
+    let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+    let mut connection = None;
+    while let Some(Ok(Frame::Text(text))) = socket.next().await {
+        let request = signalling::read(&text).unwrap();
+        let mut answers = vec![];
+        let result = match request.command {
+            Command::Join { .. } => {
+                answers.push(map(id));
+                AckResult::Joined(Joined {
+                    participant: id,
+                    room: RoomName::new("echo").unwrap(),
+                    people: vec![],
+                    ice_servers: vec![],
+                })
+            }
+            Command::Offer { sdp } => {
+                let echo = Arc::new(Echo::default());
+                let options = peer::Options::default();
+                let accepted = engine.accept(&sdp, options, echo.clone()).await;
+                let (peer, sdp) = accepted.unwrap();
+                let (listener, video) = fanout::listener();
+                echo.video.attach(ListenerId(0), listener);
+                let (listener, audio) = fanout::listener();
+                echo.audio.attach(ListenerId(0), listener);
+                peer.play(Some(video), Some(audio));
+                echo.peer.set(peer.clone()).unwrap();
+                connection = Some(peer);
+                AckResult::Answered(Answered { sdp })
+            }
+            _ => AckResult::Done {},
+        };
+        let id = request.id;
+        answers.insert(0, Message::Ack { id, result });
+        for answer in answers {
+            let text = serde_json::to_string(&answer).unwrap();
+            socket.send(Frame::text(text)).await.unwrap();
+        }
+    }
+    if let Some(peer) = connection {
+        peer.close().await;
+    }
+}
+
+/// Everybody has the whole picture.
+fn map(id: ParticipantId) -> Message {
+    Message::Tiles(TileMap {
+        layout: 1,
+        rtp_time: 0,
+        width: 640,
+        height: 360,
+        names: NamesIn::Page,
+        includes_self: true,
+        tiles: vec![MapTile {
+            id,
+            name: DisplayName::new("echo").unwrap(),
+            x: 0.0,
+            y: 0.0,
+            width: 1.0,
+            height: 1.0,
+            live: true,
+        }],
+    })
+}
+
+#[derive(Default)]
+struct Echo {
+    peer: OnceLock<Peer>,
+    video: Fanout<EncodedPicture>,
+    audio: Fanout<EncodedAudio>,
+    state: Mutex<Gathered>,
+}
+
+#[derive(Default)]
+struct Gathered {
+    codec: Option<VideoCodec>,
+    payloads: Vec<Bytes>,
+    sound: Option<MediaTime>,
+}
+
+impl peer::Uplink for Echo {
+    fn track(&self, _kind: Kind, codec: Option<VideoCodec>) {
+        let mut state = self.state.lock().unwrap();
+        state.codec = codec.or(state.codec);
+    }
+
+    fn packet(&self, kind: Kind, packet: RtpPacket) {
+        let mut state = self.state.lock().unwrap();
+        if packet.payload.is_empty() {
+            return;
+        }
+        if kind == Kind::Audio {
+            // A packet's worth after the one before; the first was captured 20 ms ago.
+            let packet_time = Duration::from_millis(20);
+            let before = state.sound.map(|at| at.plus(packet_time));
+            let at = before.unwrap_or(MediaTime(clock::now().0 - 20_000_000));
+            state.sound = Some(at);
+            let payload = packet.payload;
+            self.audio.send(&Arc::new(EncodedAudio { at, payload }));
+            return;
+        }
+        state.payloads.push(packet.payload);
+        if let (true, Some(codec)) = (packet.marker, state.codec) {
+            let payloads = std::mem::take(&mut state.payloads);
+            let waiting = self.video.send(&Arc::new(EncodedPicture {
+                codec,
+                at: clock::now(),
+                keyframe: payloads.iter().any(|p| starts_keyframe(codec, p)),
+                payloads,
+                arrivals: vec![],
+                layout: 1,
+            }));
+            if let (true, Some(peer)) = (waiting, self.peer.get()) {
+                peer.request_keyframe();
+            }
+        }
+    }
+
+    fn sender_report(&self, _kind: Kind, _ntp: NtpTime, _rtp: u32) {}
+
+    fn keyframe_requested(&self) {
+        if let Some(peer) = self.peer.get() {
+            peer.request_keyframe();
+        }
+    }
+
+    fn state(&self, _state: State) {}
+
+    fn bandwidth(&self, _bits_per_second: u64) {}
+}

@@ -1,0 +1,393 @@
+//! What one client receives, judged without decoding it: complete pictures, freezes, bits.
+//!
+//! A picture counts when all its packets have come, up to the one with the marker bit, and when
+//! every picture before it back to a keyframe has: only then could a decoder show it.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::freeze::Freezes;
+use crate::clock::MediaTime;
+use crate::media::{Kind, RtpPacket, VideoCodec};
+
+/// A packet missing for so long has missed its picture: retransmissions that take longer find
+/// the picture frozen anyway.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// Packets of a second of video at 10 Mbit/s: no hole is waited for longer than that.
+const WINDOW: usize = 1_024;
+
+/// The counts of one client since [`Receiver::begin`].
+#[derive(Debug, Default)]
+pub struct Receiver {
+    video: Pictures,
+    first_picture: Option<MediaTime>,
+    began: Option<MediaTime>,
+    counts: Counts,
+    freezes: Freezes,
+}
+
+/// What was counted.
+#[derive(Debug, Default, Clone, Copy, PartialEq)]
+pub struct Counts {
+    /// Complete, decodable pictures.
+    pub pictures: u64,
+    /// Of them, those a decoder can start from.
+    pub keyframes: u64,
+    /// Video packets that never came, or too late.
+    pub lost: u64,
+    /// RTP payload bytes, video.
+    pub video_bytes: u64,
+    /// Audio packets with a payload.
+    pub audio_packets: u64,
+    /// As W3C defines them.
+    pub freezes: u32,
+    /// All of them together.
+    pub frozen: Duration,
+}
+
+impl Receiver {
+    /// Takes a packet. `codec` is that of the video track.
+    pub fn packet(&mut self, kind: Kind, codec: VideoCodec, packet: &RtpPacket) {
+        if packet.payload.is_empty() && kind == Kind::Audio {
+            return;
+        }
+        if kind == Kind::Audio {
+            self.counts.audio_packets += 1;
+            return;
+        }
+        self.counts.video_bytes += packet.payload.len() as u64;
+        let (counts, freezes) = (&mut self.counts, &mut self.freezes);
+        let first_picture = &mut self.first_picture;
+        self.video
+            .packet(codec, packet, &mut counts.lost, |picture| {
+                first_picture.get_or_insert(picture.complete);
+                counts.pictures += 1;
+                counts.keyframes += picture.keyframe as u64;
+                freezes.picture(picture.complete);
+            });
+    }
+
+    /// Counting starts now: what came before was joining.
+    pub fn begin(&mut self, now: MediaTime) {
+        self.began = Some(now);
+        self.counts = Counts::default();
+        self.freezes = Freezes::default();
+        if self.first_picture.is_some() {
+            // So that a client whose pictures stop at once is seen to freeze.
+            self.freezes.picture(now);
+        }
+    }
+
+    /// When counting began.
+    pub fn began(&self) -> Option<MediaTime> {
+        self.began
+    }
+
+    /// When the first decodable picture was complete, whether counting had begun or not.
+    pub fn first_picture(&self) -> Option<MediaTime> {
+        self.first_picture
+    }
+
+    /// The counts now.
+    pub fn counts(&self, now: MediaTime) -> Counts {
+        Counts {
+            freezes: self.freezes.count(now),
+            frozen: self.freezes.total(now),
+            ..self.counts
+        }
+    }
+}
+
+/// A picture that could be shown.
+struct Picture {
+    keyframe: bool,
+    /// When the last of its packets to come had come.
+    complete: MediaTime,
+}
+
+/// Puts packets in order and finds the pictures among them.
+#[derive(Debug, Default)]
+struct Pictures {
+    /// Extended sequence number of the front of `window`.
+    next: Option<u64>,
+    window: VecDeque<Option<Slot>>,
+    /// Everything since the last keyframe has come.
+    intact: bool,
+    /// All packets of the picture being gathered have come so far.
+    whole: bool,
+    keyframe: bool,
+    latest: MediaTime,
+    last_timestamp: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    marker: bool,
+    timestamp: u32,
+    padding: bool,
+    keyframe: bool,
+    arrived: MediaTime,
+}
+
+impl Pictures {
+    fn packet(
+        &mut self,
+        codec: VideoCodec,
+        packet: &RtpPacket,
+        lost: &mut u64,
+        mut picture: impl FnMut(Picture),
+    ) {
+        let Some(offset) = self.offset(packet.sequence) else {
+            return;
+        };
+        while self.window.len() <= offset {
+            self.window.push_back(None);
+        }
+        self.window[offset] = Some(Slot {
+            marker: packet.marker,
+            timestamp: packet.timestamp,
+            padding: packet.payload.is_empty(),
+            keyframe: starts_keyframe(codec, &packet.payload),
+            arrived: packet.arrived,
+        });
+        loop {
+            match self.window.front() {
+                Some(Some(slot)) => {
+                    let slot = *slot;
+                    self.advance();
+                    if let Some(done) = self.take(slot) {
+                        picture(done);
+                    }
+                }
+                Some(None) if self.overdue(packet.arrived) => {
+                    self.advance();
+                    *lost += 1;
+                    (self.intact, self.whole, self.keyframe) = (false, false, false);
+                }
+                _ => return,
+            }
+        }
+    }
+
+    /// Where in the window a packet belongs; `None`: it is older, too late.
+    fn offset(&mut self, sequence: u16) -> Option<usize> {
+        let Some(next) = self.next else {
+            self.next = Some(sequence as u64);
+            // Whether this is the first packet of its picture is told by its keyframe start.
+            self.whole = true;
+            return Some(0);
+        };
+        let ahead = sequence.wrapping_sub(next as u16) as i16;
+        usize::try_from(ahead).ok()
+    }
+
+    fn advance(&mut self) {
+        self.window.pop_front();
+        self.next = self.next.map(|next| next + 1);
+    }
+
+    fn overdue(&self, now: MediaTime) -> bool {
+        let after = self.window.iter().flatten().next();
+        self.window.len() > WINDOW || after.is_some_and(|s| now.since(s.arrived) > PATIENCE)
+    }
+
+    fn take(&mut self, slot: Slot) -> Option<Picture> {
+        self.latest = self.latest.max(slot.arrived);
+        if slot.padding {
+            return None;
+        }
+        if self.last_timestamp != Some(slot.timestamp) {
+            // A picture whose end was lost must not lend its wholeness to this one.
+            self.last_timestamp = Some(slot.timestamp);
+            self.keyframe = false;
+        }
+        if slot.keyframe {
+            (self.keyframe, self.whole) = (true, true);
+        }
+        if !slot.marker {
+            return None;
+        }
+        let shown = self.whole && (self.intact || self.keyframe);
+        self.intact = shown;
+        let keyframe = std::mem::take(&mut self.keyframe);
+        self.whole = true;
+        shown.then_some(Picture {
+            keyframe,
+            complete: self.latest,
+        })
+    }
+}
+
+/// Whether a payload holds the start of a picture from which a decoder can start.
+pub fn starts_keyframe(codec: VideoCodec, payload: &[u8]) -> bool {
+    match codec {
+        VideoCodec::H264 => h264_starts(payload),
+        VideoCodec::Vp8 => vp8_starts(payload),
+    }
+}
+
+/// A sequence parameter set, alone or in a STAP-A (RFC 6184): without one, an IDR picture is of
+/// no use to a decoder that starts.
+fn h264_starts(payload: &[u8]) -> bool {
+    let is_start = |header: u8| header & 0x1f == 7;
+    match payload {
+        [header, size_high, size_low, rest @ ..] if header & 0x1f == 24 => {
+            let (mut size, mut units) = (u16::from_be_bytes([*size_high, *size_low]), rest);
+            while let Some(first) = units.first() {
+                if is_start(*first) {
+                    return true;
+                }
+                let Some([high, low, more @ ..]) = units.get(size as usize..) else {
+                    return false;
+                };
+                (size, units) = (u16::from_be_bytes([*high, *low]), more);
+            }
+            false
+        }
+        [header, ..] => is_start(*header),
+        [] => false,
+    }
+}
+
+/// The first packet of the first partition of a frame whose P bit is clear (RFC 7741).
+fn vp8_starts(payload: &[u8]) -> bool {
+    let byte = |at: usize| payload.get(at).copied().unwrap_or(0);
+    let first = byte(0);
+    if first & 0x17 != 0x10 {
+        return false;
+    }
+    let mut header = 1;
+    if first & 0x80 != 0 {
+        let extension = byte(1);
+        header = 2;
+        if extension & 0x80 != 0 {
+            header += if byte(2) & 0x80 != 0 { 2 } else { 1 };
+        }
+        header += (extension & 0x40 != 0) as usize;
+        header += (extension & 0x30 != 0) as usize;
+    }
+    payload.get(header).is_some_and(|first| first & 1 == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SPS: &[u8] = &[0x67, 0x42, 0xe0, 0x1f];
+    const SLICE: &[u8] = &[0x41, 1, 2];
+
+    fn packet(sequence: u16, millis: u64, marker: bool, payload: &'static [u8]) -> RtpPacket {
+        RtpPacket {
+            payload_type: 96,
+            marker,
+            sequence,
+            timestamp: (sequence.wrapping_sub(65_000) as u32 / 2) * 3_600,
+            ssrc: 1,
+            payload: Bytes::from_static(payload),
+            arrived: MediaTime(millis * 1_000_000),
+            level: None,
+            rotation: None,
+        }
+    }
+
+    /// Pictures of two packets each, the first a keyframe; sequence numbers wrap on the way.
+    fn stream(pictures: u16) -> Vec<RtpPacket> {
+        (0..pictures * 2)
+            .map(|n| {
+                let payload = if n == 0 { SPS } else { SLICE };
+                packet(
+                    65_000u16.wrapping_add(n),
+                    n as u64 / 2 * 40,
+                    n % 2 == 1,
+                    payload,
+                )
+            })
+            .collect()
+    }
+
+    fn counted(packets: &[RtpPacket]) -> Counts {
+        let mut receiver = Receiver::default();
+        for packet in packets {
+            receiver.packet(Kind::Video, VideoCodec::H264, packet);
+        }
+        receiver.counts(packets.last().map_or(MediaTime(0), |p| p.arrived))
+    }
+
+    #[test]
+    fn every_picture_counts_when_everything_comes() {
+        let counts = counted(&stream(500));
+        assert_eq!(
+            (counts.pictures, counts.keyframes, counts.lost),
+            (500, 1, 0)
+        );
+        assert_eq!(counts.freezes, 0);
+    }
+
+    #[test]
+    fn a_hole_ends_the_pictures_until_a_keyframe() {
+        let mut packets = stream(60);
+        packets[80].payload = Bytes::from_static(SPS);
+        packets.remove(41);
+        let counts = counted(&packets);
+        // Pictures 20 to 39 cannot be shown.
+        assert_eq!((counts.pictures, counts.lost), (40, 1));
+        assert_eq!(counts.freezes, 1, "20 pictures of 40 ms are a freeze");
+    }
+
+    #[test]
+    fn before_the_first_keyframe_nothing_can_be_shown() {
+        let packets = stream(60);
+        assert_eq!(counted(&packets[2..]).pictures, 0);
+        assert_eq!(counted(&packets[1..]).pictures, 0);
+    }
+
+    #[test]
+    fn padding_has_a_number_but_is_no_picture() {
+        let mut packets = stream(10);
+        packets[6].payload = Bytes::new();
+        assert_eq!(counted(&packets).pictures, 10);
+    }
+
+    #[test]
+    fn counting_begins_when_told() {
+        let mut receiver = Receiver::default();
+        let packets = stream(100);
+        for packet in &packets[..100] {
+            receiver.packet(Kind::Video, VideoCodec::H264, packet);
+        }
+        receiver.begin(packets[99].arrived);
+        for packet in &packets[100..] {
+            receiver.packet(Kind::Video, VideoCodec::H264, packet);
+        }
+        assert_eq!(receiver.counts(packets[199].arrived).pictures, 50);
+        assert_eq!(receiver.first_picture(), Some(MediaTime(0)));
+    }
+
+    proptest! {
+        #[test]
+        fn retransmissions_and_reordering_lose_nothing(swaps in prop::collection::vec((2usize..190, 1usize..8), 0..30)) {
+            let mut packets = stream(100);
+            for (at, by) in swaps {
+                // Late packets arrive with those after them.
+                packets.swap(at, at + by);
+            }
+            let counts = counted(&packets);
+            prop_assert_eq!((counts.pictures, counts.lost), (100, 0));
+        }
+    }
+
+    #[test]
+    fn keyframes_are_recognised() {
+        let h264 = |payload: &[u8]| starts_keyframe(VideoCodec::H264, payload);
+        assert!(h264(&[0x67, 0x42]) && !h264(&[0x65]) && !h264(&[0x41, 0]) && !h264(&[]));
+        assert!(h264(&[0x18, 0, 2, 0x09, 0xf0, 0, 2, 0x67, 0x42]));
+        assert!(!h264(&[0x18, 0, 2, 0x09, 0xf0, 0, 2, 0x41, 0x42]));
+        let vp8 = |payload: &[u8]| starts_keyframe(VideoCodec::Vp8, payload);
+        assert!(vp8(&[0x10, 0x10]) && !vp8(&[0x10, 0x11]) && !vp8(&[0x00, 0x10]));
+        assert!(vp8(&[0x90, 0x80, 0x80, 0x01, 0x10]) && !vp8(&[0x90, 0x80, 0x80, 0x01, 0x11]));
+        assert!(vp8(&[0x90, 0x80, 0x01, 0x10]) && vp8(&[0x90, 0xe0, 0x01, 0x02, 0x03, 0x10]));
+    }
+}

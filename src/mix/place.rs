@@ -1,0 +1,232 @@
+//! How a picture of one shape is brought into a tile of another. Pure geometry.
+
+use crate::media::{Fit, Rect, Rotation, Size};
+
+/// Most of a side that [`Fit::Crop`] cuts away, in hundredths; what does not fit then is
+/// letterboxed. More would cut heads.
+const MOST_CROPPED: u32 = 20;
+
+/// Up to so much of a side, in hundredths, is cut away so that pixels can be copied, or doubled,
+/// as they are: sharper than scaling, and a fraction of its cost.
+const CROPPED_FOR_PIXELS: u32 = 5;
+
+/// Which part of a source goes where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Placement {
+    /// The part that is shown, on the upright source.
+    pub source: Rect,
+    /// Where it goes on the canvas; inside the tile, the rest of which is bars.
+    pub target: Rect,
+}
+
+impl Placement {
+    /// Pixels are copied one to one.
+    pub fn is_copy(&self) -> bool {
+        self.source.size() == self.target.size()
+    }
+
+    /// Every pixel becomes two by two.
+    pub fn is_doubling(&self) -> bool {
+        self.source.width * 2 == self.target.width && self.source.height * 2 == self.target.height
+    }
+}
+
+/// The size of a picture once it stands upright.
+pub fn upright(size: Size, rotation: Rotation) -> Size {
+    match rotation {
+        Rotation::R0 | Rotation::R180 => size,
+        Rotation::R90 | Rotation::R270 => Size::new(size.height, size.width),
+    }
+}
+
+/// Places a decoded picture of size `source`, to be turned by `rotation`, in `tile`.
+///
+/// All numbers of the answer are even, as I420 needs it. `None` where either has less than two
+/// by two pixels.
+pub fn place(source: Size, rotation: Rotation, tile: Rect, fit: Fit) -> Option<Placement> {
+    let size = upright(source, rotation);
+    let size = Size::new(size.width & !1, size.height & !1);
+    if size.width < 2 || size.height < 2 || tile.width < 2 || tile.height < 2 {
+        return None;
+    }
+    let crop = match fit {
+        Fit::Whole => size,
+        Fit::Crop => pixel_crop(size, tile).unwrap_or_else(|| shape_crop(size, tile)),
+    };
+    Some(Placement {
+        source: centred(
+            Rect {
+                x: 0,
+                y: 0,
+                width: size.width,
+                height: size.height,
+            },
+            crop,
+        ),
+        target: centred(tile, contained(crop, tile.size())),
+    })
+}
+
+/// The crop that needs no scaling, or exact doubling, if it takes little.
+fn pixel_crop(size: Size, tile: Rect) -> Option<Size> {
+    [1, 2].into_iter().find_map(|factor| {
+        if !tile.width.is_multiple_of(2 * factor) || !tile.height.is_multiple_of(2 * factor) {
+            return None;
+        }
+        let crop = Size::new(tile.width / factor, tile.height / factor);
+        let little = |whole: u32, part: u32| {
+            part <= whole && (whole - part) * 100 <= whole * CROPPED_FOR_PIXELS
+        };
+        (little(size.width, crop.width) && little(size.height, crop.height)).then_some(crop)
+    })
+}
+
+/// The crop to the tile's shape, as far as it may go.
+fn shape_crop(size: Size, tile: Rect) -> Size {
+    let least = |side: u32| even_up((side * (100 - MOST_CROPPED)).div_ceil(100)).min(side);
+    let at_shape = |across: u32, tile_across: u32, tile_side: u32| {
+        let side = u64::from(across) * u64::from(tile_side) / u64::from(tile_across);
+        even_nearest(side)
+    };
+    let width = at_shape(size.height, tile.height, tile.width);
+    if width <= size.width {
+        return Size::new(width.max(least(size.width)), size.height);
+    }
+    let height = at_shape(size.width, tile.width, tile.height).min(size.height);
+    Size::new(size.width, height.max(least(size.height)))
+}
+
+/// The largest size of `shape`'s proportions within `room`; all of `room` where rounding to even
+/// numbers is the only difference.
+fn contained(shape: Size, room: Size) -> Size {
+    let (w, h) = (u64::from(shape.width), u64::from(shape.height));
+    let width = even_nearest(u64::from(room.height) * w / h);
+    if width.abs_diff(room.width) <= 2 {
+        return room;
+    }
+    if width < room.width {
+        return Size::new(width.max(2), room.height);
+    }
+    let height = even_nearest(u64::from(room.width) * h / w).min(room.height);
+    Size::new(room.width, height.max(2))
+}
+
+fn centred(room: Rect, size: Size) -> Rect {
+    Rect {
+        x: room.x + (((room.width - size.width) / 2) & !1),
+        y: room.y + (((room.height - size.height) / 2) & !1),
+        width: size.width,
+        height: size.height,
+    }
+}
+
+fn even_up(length: u32) -> u32 {
+    (length + 1) & !1
+}
+
+fn even_nearest(length: u64) -> u32 {
+    u32::try_from(length + 1).unwrap_or(u32::MAX) & !1
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn rect(x: u32, y: u32, width: u32, height: u32) -> Rect {
+        Rect {
+            x,
+            y,
+            width,
+            height,
+        }
+    }
+
+    fn placed(source: (u32, u32), tile: Rect, fit: Fit) -> (Rect, Rect) {
+        let placement = place(Size::new(source.0, source.1), Rotation::R0, tile, fit).unwrap();
+        (placement.source, placement.target)
+    }
+
+    #[test]
+    fn a_camera_slightly_larger_than_its_tile_keeps_its_pixels() {
+        let tile = rect(656, 0, 624, 352);
+        assert_eq!(
+            placed((640, 360), tile, Fit::Crop),
+            (rect(8, 4, 624, 352), tile)
+        );
+        let placement = place(Size::new(320, 180), Rotation::R0, tile, Fit::Crop).unwrap();
+        assert_eq!(placement.source, rect(4, 2, 312, 176));
+        assert!(placement.is_doubling());
+    }
+
+    #[test]
+    fn a_camera_is_cropped_to_the_tiles_shape() {
+        // 16:9 into 3:2.
+        assert_eq!(
+            placed((640, 360), rect(0, 0, 480, 320), Fit::Crop),
+            (rect(50, 0, 540, 360), rect(0, 0, 480, 320))
+        );
+        // 4:3 into 16:9 would need 25 %.
+        let (source, target) = placed((640, 480), rect(0, 0, 1280, 720), Fit::Crop);
+        assert_eq!(source, rect(0, 48, 640, 384));
+        assert_eq!(target, rect(40, 0, 1200, 720));
+    }
+
+    #[test]
+    fn an_upright_phone_is_cropped_by_a_fifth_and_letterboxed() {
+        let tile = rect(16, 16, 624, 352);
+        let placement = place(Size::new(640, 360), Rotation::R90, tile, Fit::Crop).unwrap();
+        assert_eq!(placement.source, rect(0, 64, 360, 512));
+        assert_eq!(placement.target, rect(16 + 188, 16, 248, 352));
+    }
+
+    #[test]
+    fn a_screen_share_is_never_cropped() {
+        for source in [(640, 360), (1920, 1080), (1080, 1920), (300, 1000)] {
+            let (shown, _) = placed(source, rect(0, 0, 624, 352), Fit::Whole);
+            assert_eq!(shown, rect(0, 0, source.0, source.1));
+        }
+        let (_, target) = placed((1920, 1080), rect(0, 0, 1280, 720), Fit::Whole);
+        assert_eq!(target, rect(0, 0, 1280, 720));
+    }
+
+    #[test]
+    fn no_pixels_no_place() {
+        let tile = rect(0, 0, 64, 64);
+        assert_eq!(place(Size::new(1, 9), Rotation::R0, tile, Fit::Crop), None);
+        assert_eq!(
+            place(Size::new(9, 9), Rotation::R0, rect(0, 0, 0, 4), Fit::Crop),
+            None
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn places_are_even_inside_and_keep_the_shape(
+            w in 16u32..1920, h in 16u32..1088, turned: bool, whole: bool,
+            tw in 20u32..640, th in 20u32..360, x in 0u32..300, y in 0u32..300,
+        ) {
+            let tile = rect(x * 2, y * 2, tw * 2, th * 2);
+            let rotation = if turned { Rotation::R270 } else { Rotation::R180 };
+            let fit = if whole { Fit::Whole } else { Fit::Crop };
+            let placement = place(Size::new(w, h), rotation, tile, fit).unwrap();
+            let (w, h) = if turned { (h, w) } else { (w, h) };
+            for r in [placement.source, placement.target] {
+                prop_assert!((r.x | r.y | r.width | r.height) & 1 == 0, "{:?}", r);
+                prop_assert!(r.width >= 2 && r.height >= 2);
+            }
+            let (s, t) = (placement.source, placement.target);
+            prop_assert!(s.x + s.width <= w && s.y + s.height <= h);
+            prop_assert!(t.x >= tile.x && t.x + t.width <= tile.x + tile.width);
+            prop_assert!(t.y >= tile.y && t.y + t.height <= tile.y + tile.height);
+            prop_assert!(t.width == tile.width || t.height == tile.height);
+            let least = |side: u32| if whole { (side & !1) as f64 } else { (side & !1) as f64 * 0.8 };
+            prop_assert!(s.width as f64 >= least(w) && s.height as f64 >= least(h));
+            // Stretching is only what rounding to even numbers makes of it.
+            let stretch = (t.width as f64 / s.width as f64) / (t.height as f64 / s.height as f64);
+            let coarse = 2.5 / t.width.min(s.width) as f64 + 2.5 / t.height.min(s.height) as f64;
+            prop_assert!((stretch - 1.0).abs() <= coarse + 0.01, "{:?} {}", placement, stretch);
+        }
+    }
+}

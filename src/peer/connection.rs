@@ -1,0 +1,183 @@
+//! [`Peer`]: a client's connection as the rest of the server sees it.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::AbortHandle;
+
+use super::engine::Engine;
+use super::library::build;
+use super::life::{self, Command, Events};
+use super::link::Link;
+use super::negotiation::{Answerer, Request};
+use super::runtime::Sockets;
+use super::sdp::{self, Offer, default_formats};
+use super::{Error, Options, Uplink, outbound};
+use crate::clock::{self, MediaTime};
+use crate::fanout;
+use crate::media::{EncodedAudio, EncodedPicture, Kind, VideoCodec};
+
+/// A connection to a client. Clones are the same connection; when the last one is dropped, the
+/// connection is closed.
+#[derive(Clone)]
+pub struct Peer {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    commands: mpsc::Sender<Command<Request>>,
+    link: Arc<Link>,
+    players: Mutex<Vec<AbortHandle>>,
+}
+
+impl std::fmt::Debug for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Peer").field(&self.inner.link.cname).finish()
+    }
+}
+
+impl Peer {
+    /// Answers a later offer: tracks that come or go, an ICE restart.
+    ///
+    /// # Errors
+    /// Says what is wrong with the offer; the connection goes on as it was.
+    pub async fn renegotiate(&self, offer: &str) -> Result<String, Error> {
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Negotiate((offer.to_owned(), reply));
+        let sent = self.inner.commands.send(command).await;
+        sent.map_err(|_| Error::Closed)?;
+        answer.await.map_err(|_| Error::Closed)?
+    }
+
+    /// Takes a candidate that the client trickles. It is checked and not used: the client reaches
+    /// us, and its checks tell us its addresses.
+    ///
+    /// # Errors
+    /// If it is no candidate.
+    pub async fn add_candidate(&self, candidate: &str, _mid: Option<&str>) -> Result<(), Error> {
+        Ok(sdp::check_candidate(candidate)?)
+    }
+
+    /// The codec of the video we send, if the client wants any.
+    pub fn downlink_codec(&self) -> Option<VideoCodec> {
+        let negotiated = self.inner.link.negotiated();
+        negotiated.sending_video.as_ref()?.codec.video()
+    }
+
+    /// Whether the client takes audio.
+    pub fn downlink_audio(&self) -> bool {
+        self.inner.link.negotiated().sending_audio.is_some()
+    }
+
+    /// Asks the client for a keyframe, at most every 500 ms.
+    pub fn request_keyframe(&self) {
+        self.inner.link.request_keyframe(clock::now());
+    }
+
+    /// Sends what comes out of these listeners, instead of what was sent before. Sequence numbers
+    /// and timestamps go on across the change.
+    pub fn play(
+        &self,
+        video: Option<fanout::Receiver<EncodedPicture>>,
+        audio: Option<fanout::Receiver<EncodedAudio>>,
+    ) {
+        let link = &self.inner.link;
+        let video = video.map(|video| tokio::spawn(outbound::video(link.clone(), video)));
+        let audio = audio.map(|audio| tokio::spawn(outbound::audio(link.clone(), audio)));
+        let players = video.into_iter().chain(audio);
+        let mut current = self.inner.players();
+        for old in current.drain(..) {
+            old.abort();
+        }
+        current.extend(players.map(|player| player.abort_handle()));
+    }
+
+    /// What this viewer's video RTP clock shows at `at`.
+    pub fn video_rtp_time(&self, at: MediaTime) -> u32 {
+        self.inner.link.video.rtp_time(at)
+    }
+
+    /// Closes the connection; returns when everything is freed.
+    pub async fn close(&self) {
+        let (reply, closed) = oneshot::channel();
+        if self
+            .inner
+            .commands
+            .send(Command::Close(reply))
+            .await
+            .is_ok()
+        {
+            // An error means that it was closed otherwise.
+            let _ = closed.await;
+        }
+    }
+}
+
+impl Inner {
+    fn players(&self) -> MutexGuard<'_, Vec<AbortHandle>> {
+        self.players.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        for player in self.players().drain(..) {
+            player.abort();
+        }
+    }
+}
+
+/// Answers a first offer.
+pub(super) async fn accept(
+    engine: Arc<Engine>,
+    text: &str,
+    options: Options,
+    uplink: Arc<dyn Uplink>,
+) -> Result<(Peer, String), Error> {
+    let offer = Offer::parse(text, &[])?;
+    let link = Link::new(uplink, engine.stats());
+    let port = engine.mux().open(link.wire.clone());
+    let local_ip: IpAddr = match engine.local_addr().is_ipv4() {
+        true => Ipv4Addr::LOCALHOST.into(),
+        false => Ipv6Addr::LOCALHOST.into(),
+    };
+    let formats = |kind| match offer.section(kind) {
+        Some(_) => offer.formats(kind, options.prefer),
+        None => default_formats(kind),
+    };
+    let (audio, video) = (formats(Kind::Audio), formats(Kind::Video));
+    let (events, watched) = Events::new();
+    let connection = build(
+        &link,
+        Sockets::Shared(port.clone()),
+        local_ip,
+        [&audio, &video],
+        offer.dtls_role(),
+        events,
+    )
+    .await?;
+    let (commands, inbox) = mpsc::channel(8);
+    let state = watched.state.clone();
+    let answerer = Answerer {
+        engine,
+        port,
+        connection: connection.clone(),
+        link: link.clone(),
+        watched,
+        prefer: options.prefer,
+        formats: [audio, video],
+        served: Vec::new(),
+        sending: Vec::new(),
+    };
+    tokio::spawn(life::live(link.clone(), connection, state, inbox, answerer));
+    let peer = Peer {
+        inner: Arc::new(Inner {
+            commands,
+            link,
+            players: Mutex::default(),
+        }),
+    };
+    let answer = peer.renegotiate(text).await?;
+    Ok((peer, answer))
+}

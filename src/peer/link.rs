@@ -1,0 +1,265 @@
+//! What a connection's driver and the tasks around it share: packets on their way out, what was
+//! negotiated, and where news go.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use super::Uplink;
+use super::sdp::Negotiated;
+use super::wire::Wire;
+use crate::clock::MediaTime;
+use crate::media::{AUDIO_CLOCK, AudioLevel, Kind, SharedPicture, VIDEO_CLOCK};
+use crate::stats::Stats;
+
+/// Packets that the driver has not taken for this long are dropped, and all behind them: a live
+/// picture this late is worth less than what it would delay.
+const OUTBOX_AGE: Duration = Duration::from_millis(300);
+/// At most one keyframe is asked for in this time: an encoder needs it to make one.
+const KEYFRAME_INTERVAL: Duration = Duration::from_millis(500);
+
+/// One per connection.
+pub(super) struct Link {
+    /// Wakes the driver.
+    pub wire: Arc<Wire>,
+    /// Where news go.
+    pub uplink: Arc<dyn Uplink>,
+    /// Where drops are counted.
+    pub stats: Arc<Stats>,
+    /// What we send.
+    pub audio: Stream,
+    /// What we send.
+    pub video: Stream,
+    /// RFC 3550 CNAME and msid stream: audio and video share it, so receivers play them in sync.
+    pub cname: String,
+    /// Source of the video that is received; 0 is none.
+    pub remote_video: AtomicU32,
+    negotiated: Mutex<Arc<Negotiated>>,
+    outbox: Mutex<Outbox>,
+    connected: AtomicBool,
+    closed: watch::Sender<bool>,
+}
+
+/// An outgoing stream's names, random as RFC 3550 wants them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stream {
+    /// Of the media.
+    pub ssrc: u32,
+    /// Of its retransmissions.
+    pub rtx: u32,
+    /// What the RTP clock showed at media time zero.
+    pub base: u32,
+    /// The first packet's.
+    pub sequence: u16,
+    /// Hz.
+    pub clock: u32,
+}
+
+impl Stream {
+    fn random(clock: u32) -> Self {
+        Self {
+            ssrc: rand::random(),
+            rtx: rand::random(),
+            base: rand::random(),
+            sequence: rand::random(),
+            clock,
+        }
+    }
+
+    /// What the RTP clock shows at `at`.
+    pub fn rtp_time(&self, at: MediaTime) -> u32 {
+        self.base.wrapping_add(at.rtp_ticks(self.clock) as u32)
+    }
+}
+
+/// A packet without what only the driver's side knows: payload type and sequence number.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    /// Which stream.
+    pub kind: Kind,
+    /// Last of a picture, first of a talk spurt.
+    pub marker: bool,
+    /// On the wire.
+    pub timestamp: u32,
+    /// Media.
+    pub payload: Bytes,
+    /// RFC 6464, for those who negotiated it.
+    pub level: Option<AudioLevel>,
+    /// On the first packet of a picture: the picture, to measure its latency.
+    pub first_of: Option<SharedPicture>,
+}
+
+#[derive(Debug, Default)]
+struct Outbox {
+    packets: VecDeque<(MediaTime, Outgoing)>,
+    keyframe_wanted: bool,
+    keyframe_asked: Option<MediaTime>,
+}
+
+/// The outbox was full: everything in it is gone, the packets just given included.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Behind;
+
+impl Link {
+    /// Of a connection that is about to be.
+    pub fn new(uplink: Arc<dyn Uplink>, stats: Arc<Stats>) -> Arc<Self> {
+        Arc::new(Self {
+            wire: Arc::default(),
+            uplink,
+            stats,
+            audio: Stream::random(AUDIO_CLOCK),
+            video: Stream::random(VIDEO_CLOCK),
+            cname: format!("quilt-{:016x}", rand::random::<u64>()),
+            remote_video: AtomicU32::new(0),
+            negotiated: Mutex::default(),
+            outbox: Mutex::default(),
+            connected: AtomicBool::new(false),
+            closed: watch::Sender::new(false),
+        })
+    }
+
+    /// The stream of a kind.
+    pub fn stream(&self, kind: Kind) -> &Stream {
+        match kind {
+            Kind::Audio => &self.audio,
+            Kind::Video => &self.video,
+        }
+    }
+
+    /// What was agreed on last.
+    pub fn negotiated(&self) -> Arc<Negotiated> {
+        lock(&self.negotiated).clone()
+    }
+
+    /// It was agreed on something.
+    pub fn set_negotiated(&self, negotiated: Negotiated) {
+        *lock(&self.negotiated) = Arc::new(negotiated);
+    }
+
+    /// Whether packets can be sent.
+    pub fn is_connected(&self) -> bool {
+        self.connected.load(Ordering::Relaxed)
+    }
+
+    /// Packets can, or cannot, be sent from now on.
+    pub fn set_connected(&self, connected: bool) {
+        self.connected.store(connected, Ordering::Relaxed);
+    }
+
+    /// Hands packets to the driver. Never waits.
+    pub fn send(
+        &self,
+        now: MediaTime,
+        packets: impl Iterator<Item = Outgoing>,
+    ) -> Result<(), Behind> {
+        let sent = lock(&self.outbox).push(now, packets);
+        match sent {
+            Ok(()) => {
+                self.wire.ring();
+                Ok(())
+            }
+            Err(dropped) => {
+                self.stats.dropped("outbox", dropped);
+                Err(Behind)
+            }
+        }
+    }
+
+    /// Asks the other side for a keyframe, unless it was asked just now.
+    pub fn request_keyframe(&self, now: MediaTime) {
+        if lock(&self.outbox).want_keyframe(now) {
+            self.wire.ring();
+        }
+    }
+
+    /// For the driver's side: moves what waits into `packets`; whether a keyframe is wanted.
+    pub fn take(&self, packets: &mut VecDeque<Outgoing>) -> bool {
+        let mut outbox = lock(&self.outbox);
+        packets.extend(outbox.packets.drain(..).map(|(_, packet)| packet));
+        std::mem::take(&mut outbox.keyframe_wanted)
+    }
+
+    /// The connection is over: ends [`Link::until_closed`].
+    pub fn close(&self) {
+        self.set_connected(false);
+        self.closed.send_replace(true);
+        lock(&self.outbox).packets.clear();
+    }
+
+    /// Waits for the end.
+    pub async fn until_closed(&self) {
+        // The sender lives as long as this.
+        let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
+    }
+}
+
+impl Outbox {
+    fn push(&mut self, now: MediaTime, packets: impl Iterator<Item = Outgoing>) -> Result<(), u64> {
+        if let Some((since, _)) = self.packets.front()
+            && now.since(*since) > OUTBOX_AGE
+        {
+            let dropped = self.packets.len() + packets.count();
+            self.packets.clear();
+            return Err(dropped as u64);
+        }
+        self.packets.extend(packets.map(|packet| (now, packet)));
+        Ok(())
+    }
+
+    fn want_keyframe(&mut self, now: MediaTime) -> bool {
+        if let Some(asked) = self.keyframe_asked
+            && now.since(asked) < KEYFRAME_INTERVAL
+        {
+            return false;
+        }
+        self.keyframe_asked = Some(now);
+        self.keyframe_wanted = true;
+        true
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is under these locks is whole between any two statements.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packets(n: usize) -> impl Iterator<Item = Outgoing> {
+        (0..n).map(|n| Outgoing {
+            kind: Kind::Video,
+            marker: false,
+            timestamp: n as u32,
+            payload: Bytes::new(),
+            level: None,
+            first_of: None,
+        })
+    }
+
+    fn ms(ms: u64) -> MediaTime {
+        MediaTime(ms * 1_000_000)
+    }
+
+    #[test]
+    fn an_outbox_nobody_empties_is_bounded_in_time() {
+        let mut outbox = Outbox::default();
+        assert_eq!(outbox.push(ms(0), packets(2)), Ok(()));
+        assert_eq!(outbox.push(ms(300), packets(2)), Ok(()));
+        assert_eq!(outbox.push(ms(301), packets(3)), Err(7));
+        assert!(outbox.packets.is_empty());
+        assert_eq!(outbox.push(ms(302), packets(1)), Ok(()));
+    }
+
+    #[test]
+    fn keyframes_are_asked_for_twice_a_second_at_most() {
+        let mut outbox = Outbox::default();
+        let asked = [0, 100, 499, 500, 900, 1000].map(|at| outbox.want_keyframe(ms(at)));
+        assert_eq!(asked, [true, false, false, true, false, true]);
+    }
+}

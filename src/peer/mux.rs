@@ -1,0 +1,389 @@
+//! One UDP port for all connections: reads it, routes what comes ([`Routes`]), and stands in for
+//! the socket that each connection's driver believes to own.
+
+use std::collections::HashMap;
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
+
+use super::mux_tcp::{Accepted, TcpPort};
+use super::routes::{PortId, Routes};
+use super::stun::{self, Binding};
+use super::wire::Wire;
+use crate::clock::{self, MediaTime};
+use crate::stats::Stats;
+
+/// Datagrams that wait for one connection's driver: a second of a 2.5 Mbit/s uplink. A driver
+/// that is further behind has more to fear than loss.
+const PORT_QUEUE: usize = 256;
+/// Datagrams (or runs of them that the kernel has joined) taken by one system call.
+const BATCH: usize = 8;
+/// The longest run of datagrams that the kernel joins.
+const BUFFER: usize = 65_536;
+/// Kernel buffers asked for, bytes: 100 ms of 100 uplinks at 2.5 Mbit/s. The kernel may cap it.
+const SOCKET_BUFFER: usize = 4 << 20;
+
+/// A datagram on its way to a driver.
+#[derive(Debug)]
+struct Datagram {
+    bytes: Bytes,
+    from: SocketAddr,
+    /// The local address it came to, where the kernel tells: replies leave from there.
+    to: Option<IpAddr>,
+    arrived: MediaTime,
+}
+
+/// The port. Reading ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct Mux {
+    shared: Arc<Shared>,
+    reader: JoinHandle<()>,
+}
+
+struct Shared {
+    socket: UdpSocket,
+    io: UdpSocketState,
+    tables: Mutex<Tables>,
+    stats: Arc<Stats>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("socket", &self.socket)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Tables {
+    routes: Routes,
+    queues: HashMap<PortId, mpsc::Sender<Datagram>>,
+    streams: HashMap<PortId, mpsc::Sender<Accepted>>,
+    last: PortId,
+}
+
+impl Mux {
+    /// Takes over a bound socket.
+    pub fn start(socket: std::net::UdpSocket, stats: Arc<Stats>) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let socket = UdpSocket::from_std(socket)?;
+        let io = UdpSocketState::new(UdpSockRef::from(&socket))?;
+        // Larger kernel buffers are a wish; the default works, with more loss under bursts.
+        let _ = io.set_recv_buffer_size(UdpSockRef::from(&socket), SOCKET_BUFFER);
+        let _ = io.set_send_buffer_size(UdpSockRef::from(&socket), SOCKET_BUFFER);
+        let shared = Arc::new(Shared {
+            socket,
+            io,
+            tables: Mutex::default(),
+            stats,
+        });
+        let reader = tokio::spawn(read(shared.clone()));
+        Ok(Self { shared, reader })
+    }
+
+    /// Waits until the socket can be written to: before that, writes are dropped.
+    pub async fn ready(&self) -> io::Result<()> {
+        self.shared.socket.writable().await
+    }
+
+    /// The address bound.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.shared.socket.local_addr()
+    }
+
+    /// Makes room for one more connection.
+    pub fn open(&self, wire: Arc<Wire>) -> MuxPort {
+        let mut tables = self.shared.lock();
+        tables.last += 1;
+        let id = tables.last;
+        tables.routes.open(id);
+        MuxPort(Arc::new(PortHandle {
+            id,
+            shared: self.shared.clone(),
+            wire,
+        }))
+    }
+
+    /// Finds connections for TCP streams.
+    pub fn streams(&self) -> Streams {
+        Streams(self.shared.clone())
+    }
+
+    /// How many connections, and entries in all tables, there are.
+    pub fn len(&self) -> (usize, usize) {
+        let tables = self.shared.lock();
+        let (ports, entries) = tables.routes.len();
+        (ports, entries + tables.queues.len() + tables.streams.len())
+    }
+}
+
+impl Drop for Mux {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+/// Finds the connection a TCP stream asks for.
+#[derive(Debug, Clone)]
+pub(super) struct Streams(Arc<Shared>);
+
+impl Streams {
+    /// Where to put a stream whose first frame names `ufrag`.
+    pub fn queue(&self, ufrag: &str) -> Option<mpsc::Sender<Accepted>> {
+        self.0.stream_queue(ufrag)
+    }
+
+    /// Where to count.
+    pub fn stats(&self) -> Arc<Stats> {
+        self.0.stats.clone()
+    }
+}
+
+/// A connection's share of the port. The last clone dropped closes it.
+#[derive(Debug, Clone)]
+pub(super) struct MuxPort(Arc<PortHandle>);
+
+#[derive(Debug)]
+struct PortHandle {
+    id: PortId,
+    shared: Arc<Shared>,
+    wire: Arc<Wire>,
+}
+
+impl Drop for PortHandle {
+    fn drop(&mut self) {
+        self.shared.lock().routes.close(self.id);
+    }
+}
+
+impl MuxPort {
+    /// The agent behind this port is called `ufrag` from now on (and by its name before).
+    pub fn name(&self, ufrag: &str) {
+        self.0.shared.lock().routes.name(self.0.id, ufrag);
+    }
+
+    /// The socket for the driver; `local` is what it believes the address to be.
+    pub fn socket(&self, local: SocketAddr) -> VirtualSocket {
+        let (sender, queue) = mpsc::channel(PORT_QUEUE);
+        self.0.shared.lock().queues.insert(self.0.id, sender);
+        VirtualSocket {
+            port: self.clone(),
+            local,
+            inner: Mutex::new(Inner {
+                queue,
+                sources: HashMap::new(),
+            }),
+        }
+    }
+
+    /// The TCP listener for the driver; `local` is what it believes the address to be.
+    pub fn listener(&self, local: SocketAddr) -> TcpPort {
+        let (sender, queue) = mpsc::channel(super::mux_tcp::STREAMS);
+        self.0.shared.lock().streams.insert(self.0.id, sender);
+        let port = self.clone();
+        let (wire, stats) = (self.0.wire.clone(), self.0.shared.stats.clone());
+        TcpPort::new(local, queue, wire, stats, move || {
+            port.0.shared.lock().streams.remove(&port.0.id);
+        })
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Tables> {
+        // The tables are whole after every statement that changes them.
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stream_queue(&self, ufrag: &str) -> Option<mpsc::Sender<Accepted>> {
+        let tables = self.lock();
+        let port = tables.routes.request(ufrag)?;
+        tables.streams.get(&port).cloned()
+    }
+
+    fn route(&self, tables: &mut Tables, datagram: Datagram) {
+        let routes = &mut tables.routes;
+        let port = if stun::is_stun(&datagram.bytes) {
+            match stun::parse(&datagram.bytes) {
+                Some(Binding::Request { ufrag, .. }) => {
+                    ufrag.and_then(|ufrag| routes.request(ufrag))
+                }
+                Some(Binding::Success { transaction }) => {
+                    routes.success(transaction, datagram.from)
+                }
+                Some(Binding::Error { transaction }) => routes.response(transaction, datagram.from),
+                Some(Binding::Indication) => routes.media(datagram.from),
+                None => None,
+            }
+        } else {
+            routes.media(datagram.from)
+        };
+        // What belongs to nobody is dropped without a word: a stranger learns nothing.
+        if let Some(queue) = port.and_then(|port| tables.queues.get(&port))
+            && queue.try_send(datagram).is_err()
+        {
+            self.stats.dropped("udp_in", 1);
+        }
+    }
+}
+
+async fn read(shared: Arc<Shared>) {
+    let mut buffers = vec![0u8; BATCH * BUFFER];
+    let mut metas = [RecvMeta::default(); BATCH];
+    loop {
+        if let Err(error) = shared.socket.readable().await {
+            tracing::error!(%error, "the media port cannot be read any more");
+            return;
+        }
+        let read = shared.socket.try_io(Interest::READABLE, || {
+            let mut slices: [IoSliceMut<'_>; BATCH] = {
+                let mut chunks = buffers.chunks_exact_mut(BUFFER);
+                std::array::from_fn(|_| {
+                    IoSliceMut::new(chunks.next().expect("BATCH chunks of BUFFER bytes"))
+                })
+            };
+            shared
+                .io
+                .recv(UdpSockRef::from(&shared.socket), &mut slices, &mut metas)
+        });
+        let count = match read {
+            Ok(count) => count,
+            // Would block, or an ICMP message about somebody who left.
+            Err(_) => continue,
+        };
+        let arrived = clock::now();
+        let mut tables = shared.lock();
+        for (buffer, meta) in buffers.chunks_exact(BUFFER).zip(&metas).take(count) {
+            for bytes in buffer[..meta.len].chunks(meta.stride.max(1)) {
+                shared.route(
+                    &mut tables,
+                    Datagram {
+                        bytes: Bytes::copy_from_slice(bytes),
+                        from: meta.addr,
+                        to: meta.dst_ip,
+                        arrived,
+                    },
+                );
+            }
+        }
+    }
+}
+
+/// What a driver believes to be its socket.
+#[derive(Debug)]
+pub(super) struct VirtualSocket {
+    port: MuxPort,
+    local: SocketAddr,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    queue: mpsc::Receiver<Datagram>,
+    /// The local address each client talks to.
+    sources: HashMap<SocketAddr, IpAddr>,
+}
+
+/// Clients' addresses of which the local side is remembered; the same bound as in [`Routes`].
+const SOURCES: usize = 16;
+
+impl VirtualSocket {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for VirtualSocket {
+    fn drop(&mut self) {
+        let port = &self.port.0;
+        port.shared.lock().queues.remove(&port.id);
+        port.wire.end();
+    }
+}
+
+impl AsyncUdpSocket for VirtualSocket {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.local)
+    }
+
+    fn max_gso_segments(&self) -> usize {
+        self.port.0.shared.io.max_gso_segments()
+    }
+
+    fn poll_send(&self, _: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
+        let port = &self.port.0;
+        if let Some(Binding::Request { transaction, .. }) = stun::parse(transmit.contents) {
+            port.shared
+                .lock()
+                .routes
+                .asked(port.id, transaction, transmit.destination);
+        }
+        let transmit = Transmit {
+            destination: transmit.destination,
+            ecn: transmit.ecn,
+            contents: transmit.contents,
+            segment_size: transmit.segment_size,
+            src_ip: self.inner().sources.get(&transmit.destination).copied(),
+        };
+        let shared = &port.shared;
+        let sent = shared.socket.try_io(Interest::WRITABLE, || {
+            shared
+                .io
+                .try_send(UdpSockRef::from(&shared.socket), &transmit)
+        });
+        match sent {
+            Ok(()) => {}
+            // The kernel's buffer is full for everybody. Waiting would hold up this connection's
+            // checks and timers; a lost datagram is what its other layers are made for.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                shared.stats.dropped("udp_out", 1);
+            }
+            Err(error) => return Poll::Ready(Err(error)),
+        }
+        Poll::Ready(Ok(transmit.contents.len()))
+    }
+
+    fn poll_recv(
+        &self,
+        context: &mut Context<'_>,
+        buffers: &mut [IoSliceMut<'_>],
+        metas: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        let (Some(buffer), Some(meta)) = (buffers.first_mut(), metas.first_mut()) else {
+            return Poll::Ready(Ok(0));
+        };
+        let mut inner = self.inner();
+        *meta = RecvMeta::default();
+        match inner.queue.poll_recv(context) {
+            Poll::Ready(Some(datagram)) => {
+                if let Some(to) = datagram.to {
+                    if inner.sources.len() >= SOURCES {
+                        inner.sources.clear();
+                    }
+                    inner.sources.insert(datagram.from, to);
+                }
+                self.port.0.wire.set_arrived(datagram.arrived);
+                let length = datagram.bytes.len().min(buffer.len());
+                buffer[..length].copy_from_slice(&datagram.bytes[..length]);
+                meta.len = length;
+                meta.stride = length.max(1);
+                meta.addr = datagram.from;
+                Poll::Ready(Ok(1))
+            }
+            Poll::Ready(None) => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+            Poll::Pending if self.port.0.wire.poll_rung(context) => {
+                meta.stride = 1;
+                Poll::Ready(Ok(1))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}

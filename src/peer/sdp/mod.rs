@@ -1,0 +1,76 @@
+//! Session descriptions (RFC 8866, RFC 9429) as far as the server has a say in them. Pure.
+//!
+//! The library negotiates; this decides what it gets to see of an offer and what the client gets
+//! to see of the answer:
+//!
+//! - One audio and one video section are served; others (a second camera, a data channel) are
+//!   answered with port 0 and never reach the library.
+//! - The codec for the downlink is put first, so that both directions agree on it.
+//! - Candidates of the client are left out: it reaches us, so we learn its address from its checks,
+//!   and nobody can have us probe addresses of their choice.
+//! - Candidates in the answer are the port that all connections share.
+
+mod answer;
+mod candidate;
+mod description;
+mod format;
+mod offer;
+
+pub(super) use answer::{
+    ABS_SEND_TIME, AUDIO_LEVEL, Negotiated, ORIENTATION, Payload, TRANSPORT_CC, answer, negotiated,
+};
+pub(super) use candidate::{Candidate, Transport, check_candidate};
+pub(super) use description::{Description, Section};
+pub(super) use format::{Codec, Format, choose};
+pub(super) use offer::{Offer, default_formats};
+
+use description::MAX_BYTES;
+
+/// Most media sections of an offer that are looked at.
+pub(super) const MAX_SECTIONS: usize = 32;
+
+/// What is wrong with a description, in words for whoever sent it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SdpError {
+    /// Nothing there.
+    #[error("the session description is empty")]
+    Empty,
+    /// Longer than anybody needs.
+    #[error("the session description has {0} bytes; at most {MAX_BYTES} are allowed")]
+    TooLong(usize),
+    /// Not a session description at all.
+    #[error("the session description does not begin with \"v=0\"")]
+    NoVersion,
+    /// A line that is not `x=…`.
+    #[error("line {0} of the session description is not of the form <letter>=<value>")]
+    Line(usize),
+    /// No `m=` line.
+    #[error("the session description has no media section")]
+    NoMedia,
+    /// More `m=` lines than anybody needs.
+    #[error("the session description has {0} media sections; at most {MAX_SECTIONS} are allowed")]
+    TooManySections(usize),
+    /// An attribute that WebRTC requires.
+    #[error("media section {section} of the session description has no a={attribute}")]
+    Missing {
+        /// Counted from 1.
+        section: usize,
+        /// Its name.
+        attribute: &'static str,
+    },
+    /// Nothing that can be served.
+    #[error(
+        "no media section can be served: audio has to offer opus/48000/2, video H264 or VP8, \
+         both over UDP/TLS/RTP/SAVPF"
+    )]
+    NoKnownCodec,
+    /// Audio and video on transports of their own.
+    #[error("audio and video have to share one transport (a=group:BUNDLE with mids {0})")]
+    NotBundled(String),
+    /// A later offer without a section that was there before.
+    #[error("the section with mid {0} was there before and is missing now")]
+    SectionGone(String),
+    /// A candidate that cannot be read.
+    #[error("not an ICE candidate: {0}")]
+    Candidate(&'static str),
+}

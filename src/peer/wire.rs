@@ -1,0 +1,63 @@
+//! What a connection's socket shares with the tasks around its driver.
+//!
+//! The driver (webrtc's event loop) sleeps until its socket has something to read, so the socket
+//! is also how it is woken: a rung bell reads as an empty datagram, which the driver skips, and
+//! then it looks for packets to write. That is one wake-up for a whole picture, where handing
+//! packets over one by one through the library's channel is a loop of the driver for each.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Context;
+
+use futures_util::task::AtomicWaker;
+use tokio::sync::Notify;
+
+use crate::clock::MediaTime;
+
+/// One per connection.
+#[derive(Debug, Default)]
+pub(super) struct Wire {
+    rung: AtomicBool,
+    waker: AtomicWaker,
+    arrived: AtomicU64,
+    ended: Notify,
+}
+
+impl Wire {
+    /// Wakes the driver. Cheap; rings before it wakes count once.
+    pub fn ring(&self) {
+        if !self.rung.swap(true, Ordering::AcqRel) {
+            self.waker.wake();
+        }
+    }
+
+    /// Whether the bell was rung since the last call; else `context` is woken when it is.
+    pub fn poll_rung(&self, context: &mut Context<'_>) -> bool {
+        if self.rung.swap(false, Ordering::AcqRel) {
+            return true;
+        }
+        self.waker.register(context.waker());
+        // It may have rung between the look and the registration.
+        self.rung.swap(false, Ordering::AcqRel)
+    }
+
+    /// The socket hands the driver a datagram that arrived at `at`. The driver passes it through
+    /// its layers before it reads the next, so [`Wire::arrived`] is true for all of them.
+    pub fn set_arrived(&self, at: MediaTime) {
+        self.arrived.store(at.0, Ordering::Relaxed);
+    }
+
+    /// When the datagram that the driver is working on was read from the socket.
+    pub fn arrived(&self) -> MediaTime {
+        MediaTime(self.arrived.load(Ordering::Relaxed))
+    }
+
+    /// The driver let go of its socket: it has ended, as it should or by an error.
+    pub fn end(&self) {
+        self.ended.notify_one();
+    }
+
+    /// Waits for [`Wire::end`].
+    pub async fn ended(&self) {
+        self.ended.notified().await;
+    }
+}

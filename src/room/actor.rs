@@ -1,0 +1,458 @@
+//! The one task that owns a room. Whatever happens arrives in its inbox; it asks [`State`] what
+//! follows, has [`Wiring`] do it and tells the members.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::clock::{self, MediaTime};
+use crate::decode;
+use crate::encode;
+use crate::id::{DisplayName, ParticipantId, RoomName};
+use crate::media::Kind;
+use crate::mix::plan::{Level, MixEvent, MixId};
+use crate::peer;
+use crate::room::state::{Effect, Event, Settings, State};
+use crate::room::tilemap::tile_map;
+use crate::room::uplink::{Uplink, UplinkEvent};
+use crate::room::wiring::{Context, MediaEvent, Wiring};
+use crate::signalling::{ByeReason, Message, NoticeCode, Person};
+use crate::stats::Counted;
+
+/// Events a room may be behind. Floods are coalesced before they get here (keyframe requests,
+/// levels), so a full inbox means a room that hangs.
+const INBOX: usize = 1024;
+/// Messages a slow client's socket may be behind before the client is let go.
+pub const NOTICES: usize = 256;
+/// A failed encoder is started again after this long, so that a broken one cannot spin.
+const RESTART_AFTER: Duration = Duration::from_secs(1);
+/// How often counters that nobody waits for are moved into the figures.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+/// What reaches a room.
+pub enum Command {
+    /// Somebody wants in.
+    Join {
+        /// Who they are.
+        join: Join,
+        /// What they get; dropped when the room is ending.
+        reply: oneshot::Sender<Welcome>,
+    },
+    /// Somebody's connection is negotiated.
+    Connect(ParticipantId, peer::Peer),
+    /// Somebody's connection was negotiated anew: codec and directions may differ.
+    Renegotiated(ParticipantId),
+    /// The user muted or unmuted.
+    Mute {
+        /// Who.
+        id: ParticipantId,
+        /// Microphone on.
+        audio: bool,
+        /// Camera on.
+        video: bool,
+    },
+    /// Somebody left.
+    Leave(ParticipantId),
+    /// Something came up from somebody.
+    Uplink(ParticipantId, UplinkEvent),
+    /// Something happened in a pipeline.
+    Media(MediaEvent),
+    /// Start this mix's encoder again.
+    Restart(MixId),
+    /// The server is stopping: tell everybody and end.
+    Shutdown,
+}
+
+/// Somebody who wants in.
+pub struct Join {
+    /// Never used before in this process.
+    pub id: ParticipantId,
+    /// Shown to the others.
+    pub name: DisplayName,
+    /// Only watches.
+    pub view: bool,
+    /// Microphone on.
+    pub audio: bool,
+    /// Camera on.
+    pub video: bool,
+    /// Wants a portrait picture.
+    pub portrait: bool,
+    /// Where messages to them go.
+    pub notices: mpsc::Sender<Message>,
+}
+
+/// What somebody gets who comes in.
+pub struct Welcome {
+    /// What their connection reports to.
+    pub uplink: Arc<Uplink>,
+    /// Everybody, they too.
+    pub people: Vec<Person>,
+}
+
+/// What is known of a room from outside.
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
+pub struct Summary {
+    /// People, without viewers.
+    pub participants: usize,
+    /// Those who only watch.
+    pub viewers: usize,
+    /// The people's names, in the order they came.
+    pub names: Vec<DisplayName>,
+}
+
+/// How others reach a room.
+#[derive(Clone)]
+pub struct Handle {
+    /// The inbox.
+    pub commands: mpsc::Sender<Command>,
+    /// Who is in.
+    pub summary: watch::Receiver<Summary>,
+}
+
+struct Member {
+    notices: mpsc::Sender<Message>,
+    connected: bool,
+    _counted: Option<Counted>,
+}
+
+/// A room's task.
+pub struct Room {
+    name: RoomName,
+    state: State,
+    wiring: Wiring,
+    members: HashMap<ParticipantId, Member>,
+    /// The first tick of each mix's present arrangement.
+    shown: HashMap<MixId, (u64, MediaTime)>,
+    speaking: Vec<ParticipantId>,
+    context: Arc<Context>,
+    commands: mpsc::WeakSender<Command>,
+    inbox: mpsc::Receiver<Command>,
+    summary: watch::Sender<Summary>,
+}
+
+impl Room {
+    /// A room and the way to reach it. It does nothing until [`Room::run`].
+    pub fn new(name: RoomName, settings: Settings, context: Arc<Context>) -> (Self, Handle) {
+        let (commands, inbox) = mpsc::channel(INBOX);
+        let (summary, summary_end) = watch::channel(Summary::default());
+        let weak = commands.downgrade();
+        let media = weak.clone();
+        let tell = Arc::new(move |event| {
+            // Media threads never wait: see INBOX for what a full one means.
+            if let Some(commands) = media.upgrade() {
+                let _ = commands.try_send(Command::Media(event));
+            }
+        });
+        let room = Self {
+            name,
+            state: State::new(settings),
+            wiring: Wiring::new(context.clone(), tell),
+            members: HashMap::new(),
+            shown: HashMap::new(),
+            speaking: Vec::new(),
+            context,
+            commands: weak,
+            inbox,
+            summary,
+        };
+        let handle = Handle {
+            commands,
+            summary: summary_end,
+        };
+        (room, handle)
+    }
+
+    /// Runs until the last one has left, or the server stops.
+    pub async fn run(&mut self) {
+        let _room = Counted::new(self.context.stats.rooms.clone());
+        tracing::info!(room = %self.name, "room opened");
+        // Not at once: the room would find itself empty before the first join is read.
+        let start = tokio::time::Instant::now() + HOUSEKEEPING;
+        let mut housekeeping = tokio::time::interval_at(start, HOUSEKEEPING);
+        loop {
+            let wake = self.state.wake_at();
+            let sleep = async {
+                match wake {
+                    Some(at) => tokio::time::sleep_until(at.instant().into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                command = self.inbox.recv() => match command {
+                    Some(Command::Shutdown) => {
+                        self.tell_all(&Message::Bye { reason: ByeReason::Shutdown });
+                        return;
+                    }
+                    Some(command) => self.handle(command),
+                    None => return,
+                },
+                () = sleep => self.apply(Event::Wake),
+                _ = housekeeping.tick() => self.wiring.count_drops(),
+            }
+            if self.members.is_empty() {
+                tracing::info!(room = %self.name, "room empty");
+                return;
+            }
+        }
+    }
+
+    fn handle(&mut self, command: Command) {
+        match command {
+            Command::Join { join, reply } => self.join(join, reply),
+            Command::Connect(id, peer) => {
+                self.wiring.connect(id, peer);
+                self.downlink(id);
+            }
+            Command::Renegotiated(id) => self.downlink(id),
+            Command::Mute { id, audio, video } => self.apply(Event::Media { id, audio, video }),
+            Command::Leave(id) => self.leave(id),
+            Command::Uplink(id, event) => self.uplink(id, event),
+            Command::Media(event) => self.media(event),
+            Command::Restart(mix) => self.wiring.restart(&self.state, mix),
+            Command::Shutdown => {}
+        }
+    }
+
+    fn join(&mut self, join: Join, reply: oneshot::Sender<Welcome>) {
+        let id = join.id;
+        let commands = self.commands.clone();
+        let tell = Box::new(move |event| {
+            if let Some(commands) = commands.upgrade() {
+                let _ = commands.try_send(Command::Uplink(id, event));
+            }
+        });
+        let uplink = Arc::new(Uplink::new(tell, Arc::default()));
+        let participants = &self.context.stats.participants;
+        let member = Member {
+            notices: join.notices,
+            connected: false,
+            _counted: (!join.view).then(|| Counted::new(participants.clone())),
+        };
+        self.members.insert(id, member);
+        self.wiring.seat(id, uplink.clone());
+        self.apply(Event::Joined {
+            id,
+            name: join.name,
+            view: join.view,
+            audio: join.audio,
+            video: join.video,
+            portrait: join.portrait,
+        });
+        let people = self.people();
+        if reply.send(Welcome { uplink, people }).is_err() {
+            // They went away while they waited.
+            self.leave(id);
+        }
+    }
+
+    fn leave(&mut self, id: ParticipantId) {
+        if self.members.remove(&id).is_some() {
+            self.apply(Event::Left { id });
+            self.wiring.unseat(id);
+        }
+    }
+
+    fn uplink(&mut self, id: ParticipantId, event: UplinkEvent) {
+        match event {
+            UplinkEvent::Track(kind, codec) => {
+                if let Err(error) = self.wiring.open_track(id, kind, codec) {
+                    tracing::warn!(room = %self.name, %id, %error, "no decoder");
+                    self.uplink_failed(id, kind, &error.to_string());
+                    return;
+                }
+                self.apply(Event::Track { id, kind });
+            }
+            UplinkEvent::KeyframeRequested => self.wiring.request_keyframe(id),
+            UplinkEvent::State(peer::State::Connected) => {
+                if let Some(member) = self.members.get_mut(&id) {
+                    member.connected = true;
+                    self.downlink(id);
+                }
+            }
+            UplinkEvent::State(peer::State::Disconnected) => {
+                tracing::info!(room = %self.name, %id, "media disconnected");
+            }
+            UplinkEvent::State(peer::State::Closed) => {
+                self.tell(
+                    id,
+                    Message::Bye {
+                        reason: ByeReason::MediaLost,
+                    },
+                );
+                self.leave(id);
+            }
+        }
+    }
+
+    /// Once connected: what they can receive.
+    fn downlink(&mut self, id: ParticipantId) {
+        if !self.members.get(&id).is_some_and(|m| m.connected) {
+            return;
+        }
+        if let Some(peer) = self.wiring.peer(id) {
+            let (video, audio) = (peer.downlink_codec(), peer.downlink_audio());
+            self.apply(Event::Downlink { id, video, audio });
+        }
+    }
+
+    fn media(&mut self, event: MediaEvent) {
+        match event {
+            MediaEvent::Video(id, event) => self.video_decoder(id, event),
+            MediaEvent::Audio(id, decode::audio::Event::Failed(why)) => {
+                self.uplink_failed(id, Kind::Audio, &why);
+            }
+            MediaEvent::Encoder(mix, event) => {
+                let why = match event {
+                    encode::video::Event::Failed(why) => why,
+                    encode::video::Event::Stalled => "it takes pictures and yields none".into(),
+                };
+                tracing::error!(room = %self.name, ?mix, why, "encoder failed, starting it again");
+                let commands = self.commands.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(RESTART_AFTER).await;
+                    if let Some(commands) = commands.upgrade() {
+                        let _ = commands.send(Command::Restart(mix)).await;
+                    }
+                });
+            }
+            MediaEvent::Mix(MixEvent::LayoutShown { mix, layout, at }) => {
+                self.shown.insert(mix, (layout, at));
+                self.send_tiles(mix, None);
+            }
+            MediaEvent::Mix(MixEvent::Levels(levels)) => self.levels(&levels),
+            // Caught by the registry: it ends this room, and every session is told.
+            MediaEvent::Mix(MixEvent::Failed(why)) => panic!("{why}"),
+        }
+    }
+
+    fn video_decoder(&mut self, id: ParticipantId, event: decode::video::Event) {
+        use decode::video::Event as Decoder;
+        match event {
+            Decoder::KeyframeNeeded => {
+                if let Some(peer) = self.wiring.peer(id) {
+                    peer.request_keyframe();
+                }
+            }
+            Decoder::Started(_) | Decoder::Resumed => self.apply(Event::Live { id, live: true }),
+            Decoder::SizeChanged(_) => {}
+            Decoder::Frozen => self.apply(Event::Live { id, live: false }),
+            Decoder::Stalled => {
+                self.apply(Event::Live { id, live: false });
+                self.uplink_failed(id, Kind::Video, "nothing could be decoded for seconds");
+            }
+            Decoder::Failed(why) => {
+                self.apply(Event::Live { id, live: false });
+                self.uplink_failed(id, Kind::Video, &why);
+            }
+        }
+    }
+
+    fn uplink_failed(&self, id: ParticipantId, kind: Kind, why: &str) {
+        tracing::warn!(room = %self.name, %id, ?kind, why, "uplink cannot be decoded");
+        let (code, what) = match kind {
+            Kind::Video => (NoticeCode::UplinkVideoFailed, "camera"),
+            Kind::Audio => (NoticeCode::UplinkAudioFailed, "microphone"),
+        };
+        let text = format!("The server cannot decode what your {what} sends.");
+        self.tell(id, Message::Notice { code, text });
+    }
+
+    fn levels(&mut self, levels: &[Level]) {
+        let mut loudest: Vec<_> = levels.iter().filter(|l| l.speaking).collect();
+        loudest.sort_by(|a, b| b.dbfs.total_cmp(&a.dbfs));
+        let mut speaking: Vec<_> = loudest.into_iter().map(|l| l.who).collect();
+        let unchanged = {
+            let (mut was, mut is) = (self.speaking.clone(), speaking.clone());
+            was.sort();
+            is.sort();
+            was == is
+        };
+        if !unchanged {
+            self.speaking = std::mem::take(&mut speaking);
+            let speaking = self.speaking.clone();
+            self.tell_all(&Message::Speaking { speaking });
+        }
+    }
+
+    fn apply(&mut self, event: Event) {
+        let effects = self.state.apply(clock::now(), event);
+        self.wiring.carry_out(&self.state, &effects);
+        for effect in &effects {
+            match effect {
+                Effect::ListenVideo(who, Some(mix)) => self.send_tiles(*mix, Some(*who)),
+                Effect::CloseVideo(mix) => {
+                    self.shown.remove(mix);
+                }
+                Effect::Announce => self.announce(),
+                _ => {}
+            }
+        }
+    }
+
+    /// Sends the map of a mix to one or all of its listeners, if it has been shown.
+    fn send_tiles(&self, mix: MixId, only: Option<ParticipantId>) {
+        let Some((layout, at)) = self.shown.get(&mix) else {
+            return;
+        };
+        let (Some(found), Some(arrangement)) = (
+            self.state.video_mixes().get(mix),
+            self.state.arrangement(mix),
+        ) else {
+            return;
+        };
+        if arrangement.layout != *layout {
+            // A newer arrangement is on its way; its map comes with its first picture.
+            return;
+        }
+        for who in &found.listeners {
+            if only.is_none_or(|only| only == *who)
+                && let Some(peer) = self.wiring.peer(*who)
+            {
+                let rtp_time = peer.video_rtp_time(*at);
+                let map = tile_map(&self.state, &found.key, arrangement, *who, rtp_time);
+                self.tell(*who, Message::Tiles(map));
+            }
+        }
+    }
+
+    fn announce(&self) {
+        let people = self.people();
+        let viewers = self.state.people().len() - people.len();
+        self.summary.send_replace(Summary {
+            participants: people.len(),
+            viewers,
+            names: people.iter().map(|p| p.name.clone()).collect(),
+        });
+        self.tell_all(&Message::People { people, viewers });
+    }
+
+    fn people(&self) -> Vec<Person> {
+        let people = self.state.people().iter().filter(|(_, p)| !p.view);
+        people
+            .map(|(id, p)| Person {
+                id: *id,
+                name: p.name.clone(),
+                audio: p.audio,
+                video: p.video,
+            })
+            .collect()
+    }
+
+    fn tell_all(&self, message: &Message) {
+        for id in self.members.keys() {
+            self.tell(*id, message.clone());
+        }
+    }
+
+    fn tell(&self, id: ParticipantId, message: Message) {
+        let Some(member) = self.members.get(&id) else {
+            return;
+        };
+        if member.notices.try_send(message).is_err() {
+            // The socket is wedged or gone; its ping times out, which is a leave.
+            self.context.stats.dropped("notices", 1);
+        }
+    }
+}

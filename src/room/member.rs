@@ -1,0 +1,96 @@
+//! Somebody's place in a room, as a session (WebSocket, and later others) holds it.
+//! Dropping it is leaving, however the session ended.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::id::ParticipantId;
+use crate::media::VideoCodec;
+use crate::peer::{self, Engine, Options, Peer};
+use crate::room::actor::Command;
+use crate::room::uplink::Uplink;
+
+/// A place in a room.
+pub struct Member {
+    id: ParticipantId,
+    room: mpsc::Sender<Command>,
+    engine: Arc<Engine>,
+    uplink: Option<Arc<Uplink>>,
+    peer: Option<Peer>,
+}
+
+impl Member {
+    pub(super) fn new(
+        id: ParticipantId,
+        room: mpsc::Sender<Command>,
+        engine: Arc<Engine>,
+    ) -> Self {
+        Self {
+            id,
+            room,
+            engine,
+            uplink: None,
+            peer: None,
+        }
+    }
+
+    pub(super) fn admitted(&mut self, uplink: Arc<Uplink>) {
+        self.uplink = Some(uplink);
+    }
+
+    /// Who this is.
+    pub fn id(&self) -> ParticipantId {
+        self.id
+    }
+
+    /// Answers an SDP offer: the first one connects, later ones renegotiate or restart ICE.
+    pub async fn offer(
+        &mut self,
+        sdp: &str,
+        prefer: Option<VideoCodec>,
+    ) -> Result<String, peer::Error> {
+        if let Some(peer) = &self.peer {
+            let answer = peer.renegotiate(sdp).await?;
+            let _ = self.room.send(Command::Renegotiated(self.id)).await;
+            return Ok(answer);
+        }
+        let uplink = self
+            .uplink
+            .clone()
+            .expect("a member is handed out only once admitted");
+        let options = Options { prefer };
+        let (peer, answer) = self.engine.accept(sdp, options, uplink).await?;
+        self.peer = Some(peer.clone());
+        let _ = self.room.send(Command::Connect(self.id, peer)).await;
+        Ok(answer)
+    }
+
+    /// Takes a trickled candidate.
+    pub async fn candidate(&self, text: &str, mid: Option<&str>) -> Result<(), peer::Error> {
+        match &self.peer {
+            Some(peer) => peer.add_candidate(text, mid).await,
+            // Before the offer there is nothing to add it to; the offer will carry it.
+            None => Ok(()),
+        }
+    }
+
+    /// Tells the room that the user muted or unmuted.
+    pub async fn mute(&self, audio: bool, video: bool) {
+        let id = self.id;
+        let _ = self.room.send(Command::Mute { id, audio, video }).await;
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let (room, id, peer) = (self.room.clone(), self.id, self.peer.take());
+        // A full inbox must not lose a leave, and a drop cannot wait.
+        tokio::spawn(async move {
+            let _ = room.send(Command::Leave(id)).await;
+            if let Some(peer) = peer {
+                peer.close().await;
+            }
+        });
+    }
+}

@@ -1,0 +1,405 @@
+//! What a room's decisions are carried out on: decoders, mixes, encoders and listeners.
+//!
+//! This is the one place that joins the stages of the media plane. It decides nothing: it does
+//! what [`Effect`]s say, and hands what happens in pipelines to the room's inbox.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::decode;
+use crate::encode;
+use crate::fanout::{Fanout, Listener, ListenerId};
+use crate::gst;
+use crate::id::ParticipantId;
+use crate::media::{EncodedAudio, EncodedPicture, Fanned, Fit, Kind, VideoCodec};
+use crate::mix;
+use crate::mix::plan::{self, MixEvent, MixId};
+use crate::peer::Peer;
+use crate::room::state::{Effect, State, VideoKey};
+use crate::room::uplink::Uplink;
+use crate::stats::{Counted, Stats};
+
+/// What every room of a process is made with.
+pub struct Context {
+    /// Pipeline texts.
+    pub library: gst::Library,
+    /// Figures.
+    pub stats: Arc<Stats>,
+    /// Pictures a second of every mix.
+    pub fps: u32,
+    /// Bit/s of a full-size mix.
+    pub video_bitrate: u32,
+}
+
+/// What happens in the pipelines of a room.
+#[derive(Debug, Clone)]
+pub enum MediaEvent {
+    /// In somebody's video decoder.
+    Video(ParticipantId, decode::video::Event),
+    /// In somebody's audio decoder.
+    Audio(ParticipantId, decode::audio::Event),
+    /// In a mix's encoder.
+    Encoder(MixId, encode::video::Event),
+    /// In a media loop.
+    Mix(MixEvent),
+}
+
+/// Where media events go. Called on media threads: must not block.
+pub type Tell = Arc<dyn Fn(MediaEvent) + Send + Sync>;
+
+/// The media plane of one room.
+pub struct Wiring {
+    context: Arc<Context>,
+    tell: Tell,
+    loops: Option<(mix::video::Loop, mix::audio::Loop)>,
+    video: HashMap<MixId, VideoOut>,
+    audio: HashMap<MixId, Arc<Fanout<EncodedAudio>>>,
+    seats: HashMap<ParticipantId, Seat>,
+}
+
+struct VideoOut {
+    key: VideoKey,
+    fanout: Arc<Fanout<EncodedPicture>>,
+    /// None while it could not be started; a failure was told then.
+    encoder: Option<encode::video::Encoder>,
+}
+
+/// Everything of one participant.
+struct Seat {
+    uplink: Arc<Uplink>,
+    frames: Option<Arc<decode::video::Frames>>,
+    samples: Option<Arc<decode::audio::Samples>>,
+    peer: Option<Peer>,
+    video: Line<EncodedPicture>,
+    audio: Line<EncodedAudio>,
+    _listening: Option<Counted>,
+}
+
+/// A listener's sending end: attached to a mix, or kept here.
+struct Line<T> {
+    at: Option<MixId>,
+    parked: Option<Listener<T>>,
+}
+
+impl<T> Default for Line<T> {
+    fn default() -> Self {
+        Self {
+            at: None,
+            parked: None,
+        }
+    }
+}
+
+impl Wiring {
+    /// A room without anybody: no thread, no pipeline.
+    pub fn new(context: Arc<Context>, tell: Tell) -> Self {
+        Self {
+            context,
+            tell,
+            loops: None,
+            video: HashMap::new(),
+            audio: HashMap::new(),
+            seats: HashMap::new(),
+        }
+    }
+
+    /// Somebody came in.
+    pub fn seat(&mut self, id: ParticipantId, uplink: Arc<Uplink>) {
+        let seat = Seat {
+            uplink,
+            frames: None,
+            samples: None,
+            peer: None,
+            video: Line::default(),
+            audio: Line::default(),
+            _listening: None,
+        };
+        self.seats.insert(id, seat);
+    }
+
+    /// Somebody left: their decoders end, their listeners are gone with the next effects.
+    pub fn unseat(&mut self, id: ParticipantId) {
+        if let Some(seat) = self.seats.remove(&id) {
+            seat.uplink.end();
+            // The fan-outs would notice by themselves only when a queue is full.
+            if let Some(out) = seat.video.at.and_then(|mix| self.video.get(&mix)) {
+                out.fanout.detach(listener_id(id));
+            }
+            if let Some(out) = seat.audio.at.and_then(|mix| self.audio.get(&mix)) {
+                out.detach(listener_id(id));
+            }
+        }
+    }
+
+    /// Somebody's connection is negotiated: gives it the receiving ends of two listeners.
+    pub fn connect(&mut self, id: ParticipantId, peer: Peer) {
+        let Some(seat) = self.seats.get_mut(&id) else {
+            return;
+        };
+        let (video, video_end) = crate::fanout::listener();
+        let (audio, audio_end) = crate::fanout::listener();
+        if let Some(out) = seat.video.at.take().and_then(|mix| self.video.get(&mix)) {
+            out.fanout.detach(listener_id(id));
+        }
+        if let Some(out) = seat.audio.at.take().and_then(|mix| self.audio.get(&mix)) {
+            out.detach(listener_id(id));
+        }
+        seat.video.parked = Some(video);
+        seat.audio.parked = Some(audio);
+        peer.play(Some(video_end), Some(audio_end));
+        seat.peer = Some(peer);
+    }
+
+    /// Somebody's connection, once negotiated.
+    pub fn peer(&self, id: ParticipantId) -> Option<&Peer> {
+        self.seats.get(&id)?.peer.as_ref()
+    }
+
+    /// A track began or changed its codec: builds its decoder.
+    pub fn open_track(
+        &mut self,
+        id: ParticipantId,
+        kind: Kind,
+        codec: Option<VideoCodec>,
+    ) -> Result<(), gst::Error> {
+        let Some(seat) = self.seats.get_mut(&id) else {
+            return Ok(());
+        };
+        let (library, stats) = (&self.context.library, &self.context.stats);
+        let sync = seat.uplink.sync().clone();
+        let tell = self.tell.clone();
+        match (kind, codec) {
+            (Kind::Video, Some(codec)) => {
+                let events = Arc::new(move |event| tell(MediaEvent::Video(id, event)));
+                let decoder = decode::video::Decoder::start(codec, library, stats, sync, events)?;
+                seat.frames = Some(decoder.frames());
+                seat.uplink.video_ready(Arc::new(decoder));
+            }
+            (Kind::Video, None) => {}
+            (Kind::Audio, _) => {
+                let events = Arc::new(move |event| tell(MediaEvent::Audio(id, event)));
+                let decoder = decode::audio::Decoder::start(library, stats, sync, events)?;
+                seat.samples = Some(decoder.samples());
+                seat.uplink.audio_ready(Arc::new(decoder));
+            }
+        }
+        Ok(())
+    }
+
+    /// Carries effects out, in their order. Announcements are not the media plane's.
+    pub fn carry_out(&mut self, state: &State, effects: &[Effect]) {
+        for effect in effects {
+            match effect {
+                Effect::OpenVideo(mix, key) => self.open_video(*mix, *key, Arc::default()),
+                Effect::OpenAudio(mix, _) => {
+                    self.audio.insert(*mix, Arc::default());
+                }
+                Effect::ListenVideo(who, mix) => self.listen_video(*who, *mix),
+                Effect::ListenAudio(who, mix) => self.listen_audio(*who, *mix),
+                Effect::CloseVideo(mix) => {
+                    self.video.remove(mix);
+                }
+                Effect::CloseAudio(mix) => {
+                    self.audio.remove(mix);
+                }
+                Effect::Replan => self.publish(state),
+                Effect::Announce => {}
+            }
+        }
+    }
+
+    /// Starts the encoder of a mix again after it failed. Its listeners stay.
+    pub fn restart(&mut self, state: &State, mix: MixId) {
+        if let Some(out) = self.video.remove(&mix) {
+            self.open_video(mix, out.key, out.fanout);
+            self.publish(state);
+        }
+    }
+
+    /// Asks for a picture that the listener `id` can start from.
+    pub fn request_keyframe(&self, id: ParticipantId) {
+        let Some(seat) = self.seats.get(&id) else {
+            return;
+        };
+        seat.uplink.keyframe_passed_on();
+        self.keyframe(seat.video.at);
+    }
+
+    /// Moves the fan-outs' drop counts into the figures.
+    pub fn count_drops(&self) {
+        let stats = &self.context.stats;
+        for out in self.video.values() {
+            stats.dropped(EncodedPicture::QUEUE, out.fanout.take_dropped());
+        }
+        for out in self.audio.values() {
+            stats.dropped(EncodedAudio::QUEUE, out.take_dropped());
+        }
+    }
+
+    fn open_video(&mut self, mix: MixId, key: VideoKey, fanout: Arc<Fanout<EncodedPicture>>) {
+        let config = encode::video::Config {
+            codec: key.codec,
+            size: key.size,
+            fps: self.context.fps,
+            bitrate: self.context.video_bitrate,
+        };
+        let (library, stats) = (&self.context.library, &self.context.stats);
+        let tell = self.tell.clone();
+        let events = {
+            let tell = tell.clone();
+            Arc::new(move |event| tell(MediaEvent::Encoder(mix, event)))
+        };
+        let started =
+            encode::video::Encoder::start(config, library, stats, fanout.clone(), events);
+        let encoder = started
+            .inspect_err(|error| {
+                let failed = encode::video::Event::Failed(error.to_string());
+                tell(MediaEvent::Encoder(mix, failed));
+            })
+            .ok();
+        let out = VideoOut {
+            key,
+            fanout,
+            encoder,
+        };
+        self.video.insert(mix, out);
+    }
+
+    fn listen_video(&mut self, who: ParticipantId, mix: Option<MixId>) {
+        let Some(seat) = self.seats.get_mut(&who) else {
+            return;
+        };
+        let fanouts = |mix| self.video.get(&mix).map(|out| out.fanout.as_ref());
+        seat.video.follow(listener_id(who), mix, fanouts);
+        seat._listening = mix.map(|_| Counted::new(self.context.stats.listeners.clone()));
+        self.keyframe(mix);
+    }
+
+    fn keyframe(&self, mix: Option<MixId>) {
+        let out = mix.and_then(|mix| self.video.get(&mix));
+        if let Some(encoder) = out.and_then(|out| out.encoder.as_ref()) {
+            encoder.request_keyframe();
+        }
+    }
+
+    fn listen_audio(&mut self, who: ParticipantId, mix: Option<MixId>) {
+        let Some(seat) = self.seats.get_mut(&who) else {
+            return;
+        };
+        let fanouts = |mix| self.audio.get(&mix).map(|out| out.as_ref());
+        seat.audio.follow(listener_id(who), mix, fanouts);
+        if seat._listening.is_none() && mix.is_some() {
+            // Takes no video: counted by its audio.
+            seat._listening = Some(Counted::new(self.context.stats.listeners.clone()));
+        }
+    }
+
+    /// Publishes what the loops are to do from their next tick on.
+    fn publish(&mut self, state: &State) {
+        let (video, audio) = (self.video_plan(state), self.audio_plan(state));
+        if self.loops.is_none() && video.mixes.is_empty() && audio.mixes.is_empty() {
+            return;
+        }
+        if self.loops.is_none() {
+            match self.start_loops() {
+                Ok(loops) => self.loops = Some(loops),
+                Err(error) => {
+                    let failed = MixEvent::Failed(format!("no thread to mix on: {error}"));
+                    (self.tell)(MediaEvent::Mix(failed));
+                }
+            }
+        }
+        if let Some((video_loop, audio_loop)) = &self.loops {
+            video_loop.publish(video);
+            audio_loop.publish(audio);
+        }
+    }
+
+    fn start_loops(&self) -> std::io::Result<(mix::video::Loop, mix::audio::Loop)> {
+        let tell = self.tell.clone();
+        let report: plan::Report = Arc::new(move |event| tell(MediaEvent::Mix(event)));
+        let stats = &self.context.stats;
+        Ok((
+            mix::video::Loop::start(stats.clone(), report.clone())?,
+            mix::audio::Loop::start(stats.clone(), report)?,
+        ))
+    }
+
+    fn video_plan(&self, state: &State) -> plan::VideoPlan {
+        let mixes = self.video.iter().filter_map(|(id, out)| {
+            let arrangement = state.arrangement(*id)?;
+            let tile = |place: &crate::room::state::Place| {
+                let person = state.people().get(&place.who)?;
+                let seat = self.seats.get(&place.who);
+                Some(plan::Tile {
+                    who: place.who,
+                    name: person.name.clone(),
+                    rect: place.rect,
+                    fit: Fit::Crop,
+                    video: seat
+                        .filter(|_| place.live)
+                        .and_then(|seat| seat.frames.clone()),
+                })
+            };
+            Some(plan::VideoMix {
+                id: *id,
+                layout: arrangement.layout,
+                canvas: out.key.size,
+                tiles: arrangement.places.iter().filter_map(tile).collect(),
+                labels: out.key.without.is_none(),
+                output: out.encoder.as_ref()?.input(),
+            })
+        });
+        plan::VideoPlan {
+            period: Duration::from_secs(1) / self.context.fps.max(1),
+            mixes: mixes.collect(),
+        }
+    }
+
+    fn audio_plan(&self, state: &State) -> plan::AudioPlan {
+        let sources = state.people().iter().filter(|(_, p)| !p.view);
+        let sources = sources.filter_map(|(id, person)| {
+            Some(plan::AudioSource {
+                who: *id,
+                samples: self.seats.get(id)?.samples.clone()?,
+                muted: !person.audio,
+            })
+        });
+        let mixes = state.audio_mixes().iter().filter_map(|(id, mix)| {
+            Some(plan::AudioMix {
+                id,
+                without: mix.key,
+                output: self.audio.get(&id)?.clone(),
+            })
+        });
+        plan::AudioPlan {
+            sources: sources.collect(),
+            mixes: mixes.collect(),
+        }
+    }
+}
+
+impl<T: Fanned> Line<T> {
+    /// Detaches from where it is and attaches to `mix`.
+    fn follow<'a>(
+        &mut self,
+        id: ListenerId,
+        mix: Option<MixId>,
+        fanout: impl Fn(MixId) -> Option<&'a Fanout<T>>,
+    ) {
+        if let Some(listener) = self.at.take().and_then(&fanout).and_then(|f| f.detach(id)) {
+            self.parked = Some(listener);
+        }
+        if let Some((mix, fanout)) = mix.and_then(|mix| Some((mix, fanout(mix)?)))
+            && let Some(listener) = self.parked.take()
+        {
+            fanout.attach(id, listener);
+            self.at = Some(mix);
+        }
+    }
+}
+
+fn listener_id(id: ParticipantId) -> ListenerId {
+    ListenerId(id.0.into())
+}

@@ -1,0 +1,169 @@
+//! The HTTP API. Problems are answered as RFC 9457 documents.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{ConnectInfo, Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+
+use crate::id::RoomName;
+use crate::room::actor::Summary;
+use crate::server::auth::{Denied, Role, TOKEN_MAX_AGE};
+use crate::server::{App, security};
+
+/// A refusal in the shape of RFC 9457.
+#[derive(Debug, Serialize)]
+pub struct Problem {
+    status: u16,
+    title: &'static str,
+    detail: String,
+}
+
+impl Problem {
+    /// Something in the request is wrong.
+    pub fn bad_request(detail: String) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// Nothing is there.
+    pub fn not_found(detail: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, detail.into())
+    }
+
+    /// With any status.
+    pub fn new(status: StatusCode, detail: String) -> Self {
+        Self {
+            status: status.as_u16(),
+            title: status.canonical_reason().unwrap_or("Error"),
+            detail,
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let kind = [(header::CONTENT_TYPE, "application/problem+json")];
+        (status, kind, Json(self)).into_response()
+    }
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        let status = match denied {
+            Denied::Missing | Denied::Invalid(_) => StatusCode::UNAUTHORIZED,
+            Denied::OtherRoom | Denied::TooWeak | Denied::NotLocal => StatusCode::FORBIDDEN,
+            Denied::NoKey => StatusCode::CONFLICT,
+        };
+        Self::new(status, denied.to_string())
+    }
+}
+
+/// `GET /healthz`
+pub async fn health() -> &'static str {
+    "ok\n"
+}
+
+/// `GET /metrics`
+pub async fn metrics(State(app): State<App>) -> impl IntoResponse {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], app.stats.render())
+}
+
+/// `GET /api/openapi.json`
+pub async fn openapi() -> impl IntoResponse {
+    let text = include_str!("openapi.json");
+    ([(header::CONTENT_TYPE, "application/json")], text)
+}
+
+#[derive(Serialize)]
+struct RoomEntry {
+    name: RoomName,
+    #[serde(flatten)]
+    summary: Summary,
+}
+
+/// `GET /api/rooms`
+pub async fn rooms(State(app): State<App>) -> impl IntoResponse {
+    let rooms: Vec<_> = app
+        .rooms
+        .summaries()
+        .into_iter()
+        .map(|(name, summary)| RoomEntry { name, summary })
+        .collect();
+    Json(serde_json::json!({ "rooms": rooms }))
+}
+
+/// `GET /api/rooms/{room}`
+pub async fn room(State(app): State<App>, Path(room): Path<String>) -> Result<Response, Problem> {
+    let name = room_name(&room)?;
+    let summary = app
+        .rooms
+        .summary(&name)
+        .ok_or_else(|| Problem::not_found("nobody is in this room"))?;
+    Ok(Json(RoomEntry { name, summary }).into_response())
+}
+
+/// What a new token is to allow.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenRequest {
+    role: Role,
+    /// Seconds; an hour by default.
+    #[serde(default = "an_hour")]
+    expires_in: u64,
+}
+
+fn an_hour() -> u64 {
+    3600
+}
+
+/// `POST /api/rooms/{room}/tokens`
+pub async fn token(
+    State(app): State<App>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    Path(room): Path<String>,
+    headers: HeaderMap,
+    body: Result<Json<TokenRequest>, JsonRejection>,
+) -> Result<Response, Problem> {
+    let room = room_name(&room)?;
+    if !security::origin_allowed(&headers) {
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "this origin may not".into(),
+        ));
+    }
+    app.authority
+        .administrate(&room, from.ip(), bearer(&headers))?;
+    let Json(request) = body.map_err(|error| Problem::bad_request(error.body_text()))?;
+    if request.expires_in == 0 || request.expires_in > TOKEN_MAX_AGE.as_secs() {
+        let most = TOKEN_MAX_AGE.as_secs();
+        return Err(Problem::bad_request(format!(
+            "expires_in: from 1 to {most} seconds"
+        )));
+    }
+    let age = Duration::from_secs(request.expires_in);
+    let token = app.authority.sign(&room, request.role, age)?;
+    let body = serde_json::json!({ "token": token, "expires_in": request.expires_in });
+    Ok((StatusCode::CREATED, Json(body)).into_response())
+}
+
+/// Whatever else is asked for.
+pub async fn not_found() -> Problem {
+    Problem::not_found("there is nothing here")
+}
+
+/// The room's name out of a path.
+pub fn room_name(text: &str) -> Result<RoomName, Problem> {
+    RoomName::new(text).map_err(|error| Problem::bad_request(error.to_string()))
+}
+
+/// The token of an `Authorization: Bearer` header (RFC 6750).
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    value.strip_prefix("Bearer ").map(str::trim)
+}

@@ -1,0 +1,414 @@
+//! One WebSocket: reads commands, holds the member's place, passes on what the room says.
+//! The protocol is in [`crate::signalling`].
+
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message as Frame, WebSocket, WebSocketUpgrade, close_code};
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+
+use crate::id::{DisplayName, RoomName};
+use crate::media::VideoCodec;
+use crate::peer;
+use crate::room::member::Member;
+use crate::room::registry::{Admission, JoinError};
+use crate::server::api::{Problem, room_name};
+use crate::server::{App, Role, security};
+use crate::signalling::{
+    AckResult, Answered, ByeReason, Command, ErrorCode, Joined, MAX_FRAME, Message, Request, read,
+};
+
+/// How often the client is pinged, and how long silence lasts before it counts as gone.
+const PING_EVERY: Duration = Duration::from_secs(5);
+const SILENCE: Duration = Duration::from_secs(10);
+/// A socket that takes longer than this to accept a message is gone.
+const SEND_PATIENCE: Duration = Duration::from_secs(5);
+/// A connection that has not joined by then is let go.
+const JOIN_PATIENCE: Duration = Duration::from_secs(30);
+/// Commands a client may send at once, and each second in the long run: trickling sends some
+/// twenty in a burst, a person clicking sends one or two a second.
+const COMMANDS_AT_ONCE: f64 = 60.0;
+const COMMANDS_A_SECOND: f64 = 10.0;
+/// Frames this much over the limit are read so that the refusal can be sent; larger ones are cut.
+const HARD_LIMIT: usize = 4 * MAX_FRAME;
+
+/// `GET /api/rooms/{room}/ws`
+pub async fn upgrade(
+    State(app): State<App>,
+    Path(room): Path<String>,
+    headers: HeaderMap,
+    socket: WebSocketUpgrade,
+) -> Result<Response, Problem> {
+    let room = room_name(&room)?;
+    if !security::origin_allowed(&headers) {
+        let detail = "pages of other sites may not join".to_owned();
+        return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+    }
+    let socket = socket
+        .max_message_size(HARD_LIMIT)
+        .max_frame_size(HARD_LIMIT);
+    Ok(socket
+        .on_upgrade(move |socket| Session::new(app, room, socket).run())
+        .into_response())
+}
+
+struct Session {
+    app: App,
+    room: RoomName,
+    socket: WebSocket,
+    /// None until the join.
+    seat: Option<Seat>,
+    allowance: Allowance,
+}
+
+struct Seat {
+    member: Member,
+    notices: mpsc::Receiver<Message>,
+    prefer: Option<VideoCodec>,
+}
+
+/// The session is over.
+struct Over;
+
+/// A refusal.
+struct Refusal {
+    code: ErrorCode,
+    text: String,
+}
+
+impl Session {
+    fn new(app: App, room: RoomName, socket: WebSocket) -> Self {
+        Self {
+            app,
+            room,
+            socket,
+            seat: None,
+            allowance: Allowance::new(Instant::now()),
+        }
+    }
+
+    async fn run(mut self) {
+        // However this ends, dropping the seat is leaving.
+        let _: Result<(), Over> = self.converse().await;
+    }
+
+    async fn converse(&mut self) -> Result<(), Over> {
+        let mut ping = interval(PING_EVERY);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let started = Instant::now();
+        let mut heard = started;
+        loop {
+            let deadline = match self.seat {
+                Some(_) => heard + SILENCE,
+                None => (heard + SILENCE).min(started + JOIN_PATIENCE),
+            };
+            let notice = async {
+                match &mut self.seat {
+                    Some(seat) => seat.notices.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                frame = self.socket.recv() => {
+                    let Some(Ok(frame)) = frame else { return Err(Over) };
+                    heard = Instant::now();
+                    self.frame(frame).await?;
+                }
+                notice = notice => {
+                    // No sender left: the room's task is gone without having said goodbye.
+                    let notice = notice.unwrap_or(Message::Bye { reason: ByeReason::RoomFailed });
+                    let last = matches!(notice, Message::Bye { .. });
+                    self.send(&notice).await?;
+                    if last {
+                        return self.close(close_code::AWAY, "bye").await;
+                    }
+                }
+                _ = ping.tick() => self.push(Frame::Ping(Default::default())).await?,
+                () = sleep_until(deadline) => {
+                    let text = "nothing was heard for too long".to_owned();
+                    let code = ErrorCode::TimedOut;
+                    return self.refuse_and_close(None, Refusal { code, text }).await;
+                }
+            }
+        }
+    }
+
+    async fn frame(&mut self, frame: Frame) -> Result<(), Over> {
+        let text = match frame {
+            Frame::Text(text) => text,
+            Frame::Ping(_) | Frame::Pong(_) => return Ok(()),
+            Frame::Close(_) => return Err(Over),
+            Frame::Binary(_) => {
+                let text = "binary frames are not used here".to_owned();
+                let code = ErrorCode::BadMessage;
+                return self.refuse(None, Refusal { code, text }).await;
+            }
+        };
+        if text.len() > MAX_FRAME {
+            let text = format!("{} bytes; at most {MAX_FRAME} are allowed", text.len());
+            let code = ErrorCode::TooLarge;
+            return self.refuse_and_close(None, Refusal { code, text }).await;
+        }
+        if !self.allowance.take(Instant::now()) {
+            let text = "commands come too fast".to_owned();
+            let code = ErrorCode::RateLimited;
+            return self.refuse_and_close(None, Refusal { code, text }).await;
+        }
+        match read(&text) {
+            Ok(Request { id, command }) => self.command(id, command).await,
+            Err(bad) => {
+                let refusal = Refusal {
+                    code: bad.code,
+                    text: bad.text,
+                };
+                self.refuse(bad.id, refusal).await
+            }
+        }
+    }
+
+    async fn command(&mut self, id: u32, command: Command) -> Result<(), Over> {
+        let leaving = matches!(command, Command::Leave {});
+        let result = match command {
+            Command::Join {
+                name,
+                view,
+                codec,
+                token,
+                audio,
+                video,
+                portrait,
+            } => {
+                let admission = Ask {
+                    name,
+                    view,
+                    audio,
+                    video,
+                    portrait,
+                };
+                self.join(admission, codec, token.as_deref()).await
+            }
+            Command::Offer { sdp } => self.offer(&sdp).await,
+            Command::Candidate { candidate, mid } => {
+                self.candidate(&candidate, mid.as_deref()).await
+            }
+            Command::Media { audio, video } => match self.seated() {
+                Ok(seat) => {
+                    seat.member.mute(audio, video).await;
+                    Ok(AckResult::Done {})
+                }
+                Err(refusal) => Err(refusal),
+            },
+            Command::Leave {} => {
+                self.seat = None;
+                Ok(AckResult::Done {})
+            }
+        };
+        match result {
+            Ok(result) => self.send(&Message::Ack { id, result }).await?,
+            Err(refusal) if closes(refusal.code) => {
+                return self.refuse_and_close(Some(id), refusal).await;
+            }
+            Err(refusal) => self.refuse(Some(id), refusal).await?,
+        }
+        match leaving {
+            true => self.close(close_code::NORMAL, "left").await,
+            false => Ok(()),
+        }
+    }
+
+    async fn join(
+        &mut self,
+        ask: Ask,
+        prefer: Option<VideoCodec>,
+        token: Option<&str>,
+    ) -> Result<AckResult, Refusal> {
+        let refuse = |code, text: &str| Refusal {
+            code,
+            text: text.into(),
+        };
+        if self.seat.is_some() {
+            return Err(refuse(
+                ErrorCode::AlreadyJoined,
+                "this socket has joined already",
+            ));
+        }
+        let role = match ask.view {
+            true => Role::Viewer,
+            false => Role::Member,
+        };
+        let allowed = self.app.authority.join(&self.room, role, token);
+        allowed.map_err(|denied| refuse(ErrorCode::Forbidden, &denied.to_string()))?;
+        let name = match (ask.name, ask.view) {
+            (Some(name), _) => name,
+            (None, true) => DisplayName::new("viewer").expect("a valid name"),
+            (None, false) => return Err(refuse(ErrorCode::BadName, "a name is needed to join")),
+        };
+        let admission = Admission {
+            name,
+            view: ask.view,
+            audio: ask.audio,
+            video: ask.video,
+            portrait: ask.portrait,
+        };
+        let joined = self.app.rooms.join(&self.room, admission).await;
+        let joined = joined.map_err(|error| match error {
+            JoinError::Stopping | JoinError::Unavailable => {
+                refuse(ErrorCode::Unavailable, &error.to_string())
+            }
+        })?;
+        let result = Joined {
+            participant: joined.member.id(),
+            room: self.room.clone(),
+            people: joined.people,
+            ice_servers: self.app.ice_servers.to_vec(),
+        };
+        self.seat = Some(Seat {
+            member: joined.member,
+            notices: joined.notices,
+            prefer,
+        });
+        Ok(AckResult::Joined(result))
+    }
+
+    async fn offer(&mut self, sdp: &str) -> Result<AckResult, Refusal> {
+        let seat = self.seated()?;
+        let answer = seat.member.offer(sdp, seat.prefer).await;
+        let sdp = answer.map_err(|error| {
+            let code = match error {
+                peer::Error::Sdp(_) => ErrorCode::BadSdp,
+                _ => ErrorCode::Internal,
+            };
+            let text = error.to_string();
+            Refusal { code, text }
+        })?;
+        Ok(AckResult::Answered(Answered { sdp }))
+    }
+
+    async fn candidate(
+        &mut self,
+        candidate: &str,
+        mid: Option<&str>,
+    ) -> Result<AckResult, Refusal> {
+        let seat = self.seated()?;
+        match seat.member.candidate(candidate, mid).await {
+            Ok(()) => Ok(AckResult::Done {}),
+            Err(error) => Err(Refusal {
+                code: ErrorCode::BadCandidate,
+                text: error.to_string(),
+            }),
+        }
+    }
+
+    fn seated(&mut self) -> Result<&mut Seat, Refusal> {
+        self.seat.as_mut().ok_or_else(|| Refusal {
+            code: ErrorCode::NotJoined,
+            text: "join first".into(),
+        })
+    }
+
+    async fn refuse(&mut self, id: Option<u32>, refusal: Refusal) -> Result<(), Over> {
+        self.error(id, refusal, false).await
+    }
+
+    async fn refuse_and_close(&mut self, id: Option<u32>, refusal: Refusal) -> Result<(), Over> {
+        self.error(id, refusal, true).await?;
+        self.close(close_code::POLICY, "refused").await
+    }
+
+    async fn error(&mut self, id: Option<u32>, refusal: Refusal, closes: bool) -> Result<(), Over> {
+        let Refusal { code, text } = refusal;
+        tracing::debug!(room = %self.room, ?code, text, "refused");
+        let message = Message::Error {
+            id,
+            code,
+            text,
+            closes,
+        };
+        self.send(&message).await
+    }
+
+    async fn send(&mut self, message: &Message) -> Result<(), Over> {
+        let text = serde_json::to_string(message).map_err(|_| Over)?;
+        self.push(Frame::Text(text.into())).await
+    }
+
+    async fn push(&mut self, frame: Frame) -> Result<(), Over> {
+        match timeout(SEND_PATIENCE, self.socket.send(frame)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Over),
+        }
+    }
+
+    async fn close(&mut self, code: u16, reason: &'static str) -> Result<(), Over> {
+        let reason = reason.into();
+        self.push(Frame::Close(Some(CloseFrame { code, reason })))
+            .await?;
+        Err(Over)
+    }
+}
+
+/// What a join asks for.
+struct Ask {
+    name: Option<DisplayName>,
+    view: bool,
+    audio: bool,
+    video: bool,
+    portrait: bool,
+}
+
+/// Whether the socket closes after this error, as `signalling` documents.
+fn closes(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::TooLarge
+            | ErrorCode::Forbidden
+            | ErrorCode::RateLimited
+            | ErrorCode::Unavailable
+            | ErrorCode::TimedOut
+    )
+}
+
+/// A token bucket.
+struct Allowance {
+    left: f64,
+    at: Instant,
+}
+
+impl Allowance {
+    fn new(now: Instant) -> Self {
+        Self {
+            left: COMMANDS_AT_ONCE,
+            at: now,
+        }
+    }
+
+    fn take(&mut self, now: Instant) -> bool {
+        let gained = (now - self.at).as_secs_f64() * COMMANDS_A_SECOND;
+        self.left = (self.left + gained).min(COMMANDS_AT_ONCE);
+        self.at = now;
+        let taken = self.left >= 1.0;
+        if taken {
+            self.left -= 1.0;
+        }
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_passes_and_a_flood_does_not() {
+        let start = Instant::now();
+        let mut allowance = Allowance::new(start);
+        let burst = (0..1000).filter(|_| allowance.take(start)).count();
+        assert_eq!(burst, COMMANDS_AT_ONCE as usize);
+        let later = start + Duration::from_secs(1);
+        let refilled = (0..1000).filter(|_| allowance.take(later)).count();
+        assert_eq!(refilled, COMMANDS_A_SECOND as usize);
+    }
+}

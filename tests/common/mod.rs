@@ -1,0 +1,148 @@
+//! A server of its own for each test, on ports of its own, and a raw WebSocket to it.
+
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use quilt::config::{Settings, Written};
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+/// Nothing in a test may take longer than this; waiting is always for an event.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running server; dropping it stops it.
+pub struct Server {
+    pub http: SocketAddr,
+    pub rtc: SocketAddr,
+    pub stats: Arc<quilt::stats::Stats>,
+    stop: Option<oneshot::Sender<()>>,
+    task: Option<JoinHandle<anyhow::Result<()>>>,
+}
+
+/// Settings on free loopback ports, as a file would give them, plus `extra` lines of TOML.
+pub fn settings(extra: &str) -> Settings {
+    let text = format!("listen = \"127.0.0.1:0\"\nrtc-listen = \"127.0.0.1:0\"\n{extra}");
+    let written: Written = toml::from_str(&text).expect("test settings");
+    written.settle().expect("test settings")
+}
+
+impl Server {
+    pub async fn start(extra: &str) -> Self {
+        let server = quilt::Server::bind(settings(extra)).await.expect("to bind");
+        let (http, rtc, stats) = (server.http(), server.rtc(), server.stats());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(server.run(async {
+            let _ = stopped.await;
+        }));
+        Self {
+            http,
+            rtc,
+            stats,
+            stop: Some(stop),
+            task: Some(task),
+        }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.http)
+    }
+
+    /// Stops it and waits until it has ended.
+    pub async fn stop(mut self) {
+        drop(self.stop.take());
+        let task = self.task.take().expect("stopped once");
+        let ended = tokio::time::timeout(PATIENCE, task).await.expect("to end");
+        ended.expect("no panic").expect("no error");
+    }
+
+    pub async fn socket(&self, room: &str) -> Socket {
+        let url = format!("ws://{}/api/rooms/{room}/ws", self.http);
+        let (socket, _) = tokio_tungstenite::connect_async(url).await.expect("a socket");
+        Socket(socket)
+    }
+
+    /// The value of a metric, by its name and labels as written in the text.
+    pub fn metric(&self, name: &str) -> f64 {
+        let text = self.stats.render();
+        let line = text.lines().find(|l| l.starts_with(&format!("{name} ")));
+        let line = line.unwrap_or_else(|| panic!("no metric {name} in\n{text}"));
+        line.rsplit(' ').next().and_then(|v| v.parse().ok()).expect("a number")
+    }
+
+    /// Waits until a metric has a value.
+    pub async fn metric_becomes(&self, name: &str, value: f64) {
+        let reached = async {
+            while self.metric(name) != value {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, reached).await.is_err() {
+            panic!("{name} is {} and not {value}", self.metric(name));
+        }
+    }
+}
+
+/// A WebSocket that sends any text and reads JSON.
+pub struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl Socket {
+    pub async fn send(&mut self, text: impl Into<String>) {
+        let text: String = text.into();
+        self.0.send(Message::Text(text.into())).await.expect("to send");
+    }
+
+    pub async fn send_frame(&mut self, frame: Message) {
+        self.0.send(frame).await.expect("to send");
+    }
+
+    /// The next message; none when the socket was closed.
+    pub async fn next(&mut self) -> Option<Value> {
+        loop {
+            let frame = tokio::time::timeout(PATIENCE, self.0.next());
+            match frame.await.expect("a message in time")? {
+                Ok(Message::Text(text)) => {
+                    return Some(serde_json::from_str(&text).expect("JSON"));
+                }
+                Ok(Message::Close(_)) | Err(_) => return None,
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// The next message of a type; others are skipped.
+    pub async fn next_of(&mut self, kind: &str) -> Value {
+        loop {
+            let message = self.next().await;
+            let message = message.unwrap_or_else(|| panic!("closed while waiting for {kind}"));
+            if message["type"] == kind {
+                return message;
+            }
+        }
+    }
+
+    /// Sends a command and reads its acknowledgement or error.
+    pub async fn ask(&mut self, command: Value) -> Value {
+        let id = command["id"].clone();
+        self.send(command.to_string()).await;
+        loop {
+            let answer = self.next().await.expect("an answer");
+            if answer["id"] == id {
+                return answer;
+            }
+        }
+    }
+
+    pub async fn join(&mut self, name: &str) -> Value {
+        let joined = self.ask(serde_json::json!({"id": 1, "type": "join", "name": name})).await;
+        assert_eq!(joined["type"], "ack", "{joined}");
+        joined
+    }
+}

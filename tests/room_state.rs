@@ -1,0 +1,247 @@
+//! The room's decisions under random lives: joins, leaves, mutes, stalls, reconnects, in virtual
+//! time. A model carries the effects out and must at every moment be what was promised.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use quilt::clock::MediaTime;
+use quilt::id::{DisplayName, ParticipantId};
+use quilt::media::{Kind, VideoCodec};
+use quilt::mix::plan::MixId;
+use quilt::room::state::{Effect, Event, MixPolicy, Settings, State, VideoKey};
+
+#[derive(Debug, Clone)]
+enum Step {
+    Join { view: bool, audio: bool, video: bool, portrait: bool },
+    Leave(usize),
+    Media(usize, bool, bool),
+    Track(usize, Kind),
+    Live(usize, bool),
+    Downlink(usize, Option<VideoCodec>, bool),
+    Wait(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let who = 0..12usize;
+    let kind = prop_oneof![Just(Kind::Audio), Just(Kind::Video)];
+    let codec = prop_oneof![
+        Just(None),
+        Just(Some(VideoCodec::H264)),
+        Just(Some(VideoCodec::Vp8))
+    ];
+    prop_oneof![
+        4 => (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>())
+            .prop_map(|(view, audio, video, portrait)| Step::Join { view, audio, video, portrait }),
+        2 => who.clone().prop_map(Step::Leave),
+        3 => (who.clone(), any::<bool>(), any::<bool>()).prop_map(|(w, a, v)| Step::Media(w, a, v)),
+        3 => (who.clone(), kind).prop_map(|(w, k)| Step::Track(w, k)),
+        3 => (who.clone(), any::<bool>()).prop_map(|(w, l)| Step::Live(w, l)),
+        5 => (who, codec, any::<bool>()).prop_map(|(w, c, a)| Step::Downlink(w, c, a)),
+        1 => (0..5_000u64).prop_map(Step::Wait),
+    ]
+}
+
+/// What the wiring would hold.
+#[derive(Default)]
+struct World {
+    video: BTreeMap<MixId, VideoKey>,
+    audio: BTreeMap<MixId, Option<ParticipantId>>,
+    sees: BTreeMap<ParticipantId, MixId>,
+    hears: BTreeMap<ParticipantId, MixId>,
+    planned: u64,
+}
+
+impl World {
+    fn carry_out(&mut self, state: &State, effects: &[Effect]) {
+        for effect in effects {
+            match effect {
+                Effect::OpenVideo(mix, key) => {
+                    assert!(!self.video.values().any(|k| k == key), "two mixes alike");
+                    assert!(self.video.insert(*mix, *key).is_none(), "an id used twice");
+                }
+                Effect::OpenAudio(mix, without) => {
+                    assert!(!self.audio.values().any(|w| w == without), "two sums alike");
+                    assert!(self.audio.insert(*mix, *without).is_none());
+                }
+                Effect::ListenVideo(who, Some(mix)) => {
+                    assert!(self.video.contains_key(mix), "listens to nothing");
+                    self.sees.insert(*who, *mix);
+                }
+                Effect::ListenVideo(who, None) => {
+                    self.sees.remove(who);
+                }
+                Effect::ListenAudio(who, Some(mix)) => {
+                    assert!(self.audio.contains_key(mix), "listens to nothing");
+                    self.hears.insert(*who, *mix);
+                }
+                Effect::ListenAudio(who, None) => {
+                    self.hears.remove(who);
+                }
+                Effect::CloseVideo(mix) => {
+                    assert!(!self.sees.values().any(|m| m == mix), "cut off a listener");
+                    self.video.remove(mix);
+                }
+                Effect::CloseAudio(mix) => {
+                    assert!(!self.hears.values().any(|m| m == mix), "cut off a listener");
+                    self.audio.remove(mix);
+                }
+                Effect::Replan => {
+                    let newest = state.video_mixes().iter();
+                    let newest = newest.filter_map(|(id, _)| state.arrangement(id));
+                    self.planned = newest.map(|a| a.layout).max().unwrap_or(self.planned);
+                }
+                Effect::Announce => {}
+            }
+        }
+    }
+
+    fn check(&self, state: &State, receives: &BTreeMap<ParticipantId, (Option<VideoCodec>, bool)>) {
+        for mix in self.video.keys() {
+            assert!(self.sees.values().any(|m| m == mix), "an encoder without a listener");
+        }
+        for mix in self.audio.keys() {
+            assert!(self.hears.values().any(|m| m == mix), "an encoder without a listener");
+        }
+        let stage = state.stage();
+        for (id, person) in state.people() {
+            let (codec, audio) = receives.get(id).copied().unwrap_or((None, false));
+            assert_eq!(self.sees.contains_key(id), codec.is_some(), "sees iff it can");
+            assert_eq!(self.hears.contains_key(id), audio, "hears iff it can");
+            if let Some(mix) = self.sees.get(id) {
+                assert_eq!(Some(self.video[mix].codec), codec);
+                let places = &state.arrangement(*mix).expect("every mix is arranged").places;
+                assert!(places.iter().all(|p| p.who != *id), "{id} sees themselves");
+                let others = stage.iter().filter(|who| *who != id).count();
+                assert_eq!(places.len(), others, "somebody on stage is missing");
+            }
+            if let Some(mix) = self.hears.get(id)
+                && person.audible()
+            {
+                assert_eq!(self.audio[mix], Some(*id), "{id} hears themselves");
+            }
+        }
+        for who in self.sees.keys().chain(self.hears.keys()) {
+            assert!(state.people().contains_key(who), "a listener who left");
+        }
+        let newest = state.video_mixes().iter();
+        let newest = newest.filter_map(|(id, _)| state.arrangement(id)).map(|a| a.layout);
+        assert!(newest.max().unwrap_or(0) <= self.planned, "a change that was not published");
+    }
+}
+
+fn live(policy: MixPolicy, steps: Vec<Step>) {
+    let settings = Settings { policy, ..Default::default() };
+    let mut state = State::new(settings);
+    let mut world = World::default();
+    let mut receives = BTreeMap::new();
+    let mut now = MediaTime(0);
+    let mut next = 1;
+    for step in steps {
+        let ids: Vec<_> = state.people().keys().copied().collect();
+        // Steps name somebody by position; some name nobody, which must be harmless.
+        let id = |n: usize| ids.get(n).copied().unwrap_or(ParticipantId(9999));
+        let event = match step {
+            Step::Join { view, audio, video, portrait } => {
+                let id = ParticipantId(next);
+                next += 1;
+                let name = DisplayName::new("somebody").unwrap();
+                Event::Joined { id, name, view, audio, video, portrait }
+            }
+            Step::Leave(n) => Event::Left { id: id(n) },
+            Step::Media(n, audio, video) => Event::Media { id: id(n), audio, video },
+            Step::Track(n, kind) => Event::Track { id: id(n), kind },
+            Step::Live(n, live) => Event::Live { id: id(n), live },
+            Step::Downlink(n, video, audio) => {
+                receives.insert(id(n), (video, audio));
+                Event::Downlink { id: id(n), video, audio }
+            }
+            Step::Wait(ms) => {
+                now = now.plus(Duration::from_millis(ms));
+                Event::Wake
+            }
+        };
+        let effects = state.apply(now, event);
+        world.carry_out(&state, &effects);
+        if policy != MixPolicy::Common {
+            world.check(&state, &receives);
+        }
+    }
+    let everybody: Vec<_> = state.people().keys().copied().collect();
+    for id in everybody {
+        let effects = state.apply(now, Event::Left { id });
+        world.carry_out(&state, &effects);
+    }
+    assert!(world.video.is_empty() && world.audio.is_empty(), "an empty room costs something");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn nobody_meets_themselves_and_no_encoder_runs_for_nobody(
+        steps in prop::collection::vec(step(), 1..120)
+    ) {
+        live(MixPolicy::Personal, steps);
+    }
+
+    #[test]
+    fn the_common_policy_shares_and_cleans_up_too(
+        steps in prop::collection::vec(step(), 1..120)
+    ) {
+        live(MixPolicy::Common, steps);
+    }
+}
+
+fn join(state: &mut State, n: u32, view: bool) -> ParticipantId {
+    let id = ParticipantId(n);
+    let name = DisplayName::new("x").unwrap();
+    let (audio, video, portrait) = (true, true, false);
+    state.apply(MediaTime(0), Event::Joined { id, name, view, audio, video, portrait });
+    let video = Some(VideoCodec::H264);
+    state.apply(MediaTime(0), Event::Downlink { id, video, audio: true });
+    id
+}
+
+#[test]
+fn viewers_share_one_encoder_and_people_have_their_own() {
+    let mut state = State::new(Settings::default());
+    for n in 1..=4 {
+        join(&mut state, n, false);
+    }
+    for n in 5..=24 {
+        join(&mut state, n, true);
+    }
+    assert_eq!(state.video_mixes().iter().count(), 4 + 1);
+}
+
+#[test]
+fn the_tenth_is_off_stage_and_shares_the_common_mix() {
+    let mut state = State::new(Settings::default());
+    for n in 1..=11 {
+        join(&mut state, n, false);
+    }
+    assert_eq!(state.stage().len(), 9);
+    assert_eq!(state.video_mixes().iter().count(), 9 + 1);
+    state.apply(MediaTime(0), Event::Left { id: ParticipantId(1) });
+    assert!(state.stage().contains(&ParticipantId(10)), "the next one moves up");
+    assert_eq!(state.video_mixes().iter().count(), 9 + 1);
+}
+
+#[test]
+fn mute_keeps_the_own_sum_for_a_moment_and_then_shares() {
+    let mut state = State::new(Settings::default());
+    let ann = join(&mut state, 1, false);
+    let bob = join(&mut state, 2, false);
+    let second = |s: u64| MediaTime(s * 1_000_000_000);
+    for id in [ann, bob] {
+        state.apply(second(0), Event::Track { id, kind: Kind::Audio });
+    }
+    let sums = |state: &State| state.audio_mixes().iter().map(|(_, m)| m.key).collect::<Vec<_>>();
+    state.apply(second(1), Event::Media { id: ann, audio: false, video: true });
+    assert!(sums(&state).contains(&Some(ann)));
+    let wake = state.wake_at().expect("to give the sum up");
+    state.apply(wake, Event::Wake);
+    assert!(sums(&state).contains(&None) && !sums(&state).contains(&Some(ann)));
+    assert_eq!(state.wake_at(), None);
+}
