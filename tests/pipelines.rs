@@ -15,6 +15,12 @@ const SPECS: &[Spec] = &[
     quilt::encode::backend::X264,
     quilt::encode::backend::OPENH264,
     quilt::encode::backend::VP8,
+    quilt::load::clip::H264,
+    quilt::load::clip::VP8,
+    quilt::load::clip::FILE,
+    quilt::load::sample::H264,
+    quilt::load::sample::VP8,
+    quilt::load::sample::OPUS,
 ];
 
 fn library() -> Library {

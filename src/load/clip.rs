@@ -15,31 +15,33 @@ use crate::media::{Size, VideoCodec};
 /// A machine so busy that a picture takes longer than this to encode or read is of no use.
 const PATIENCE: ClockTime = ClockTime::from_seconds(20);
 
-/// What the pipelines of this module need of their texts.
-pub const SPECS: [Spec; 3] = [
-    Spec {
-        name: "load-encode-h264",
-        values: &[("kbps", Value::Int(500)), ("keyframes", Value::Int(250))],
-        elements: &["src", "sink"],
-        inputs: &[],
-    },
-    Spec {
-        name: "load-encode-vp8",
-        values: &[("bps", Value::Int(500_000)), ("keyframes", Value::Int(250))],
-        elements: &["src", "sink"],
-        inputs: &[],
-    },
-    Spec {
-        name: "load-clip",
-        values: &[
-            ("width", Value::Int(640)),
-            ("height", Value::Int(360)),
-            ("fps", Value::Int(25)),
-        ],
-        elements: &["file", "sink"],
-        inputs: &[],
-    },
-];
+/// What encoding H.264 needs of its text.
+pub const H264: Spec = Spec {
+    name: "load-encode-h264",
+    values: &[("kbps", Value::Int(500)), ("keyframes", Value::Int(250))],
+    elements: &["src", "sink"],
+    inputs: &[],
+};
+
+/// What encoding VP8 needs of its text.
+pub const VP8: Spec = Spec {
+    name: "load-encode-vp8",
+    values: &[("bps", Value::Int(500_000)), ("keyframes", Value::Int(250))],
+    elements: &["src", "sink"],
+    inputs: &[],
+};
+
+/// What reading a file needs of its text. `decodebin` links the rest when it knows the file.
+pub const FILE: Spec = Spec {
+    name: "load-clip",
+    values: &[
+        ("width", Value::Int(640)),
+        ("height", Value::Int(360)),
+        ("fps", Value::Int(25)),
+    ],
+    elements: &["file", "sink"],
+    inputs: &[("typefind", "src"), ("decoded", "sink")],
+};
 
 /// How a clip is encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,13 +101,10 @@ impl Clip {
     ) -> Result<Self, Error> {
         let (name, rate) = match settings.codec {
             VideoCodec::H264 => (
-                "load-encode-h264",
+                H264.name,
                 ("kbps", Value::Int(settings.bitrate as i64 / 1_000)),
             ),
-            VideoCodec::Vp8 => (
-                "load-encode-vp8",
-                ("bps", Value::Int(settings.bitrate as i64)),
-            ),
+            VideoCodec::Vp8 => (VP8.name, ("bps", Value::Int(settings.bitrate as i64))),
         };
         let keyframes = ("keyframes", Value::Int(settings.keyframes as i64));
         let pipeline = library.build(name, &[rate, keyframes])?;
@@ -149,7 +148,7 @@ pub fn read_file(
         ("height", Value::Int(size.height as i64)),
         ("fps", Value::Int(fps as i64)),
     ];
-    let pipeline = library.build("load-clip", &values)?;
+    let pipeline = library.build(FILE.name, &values)?;
     // A path is never part of the text: GStreamer would parse it.
     pipeline.element("file")?.set_property("location", path);
     let sink = pipeline.app_sink("sink")?;

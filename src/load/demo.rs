@@ -147,7 +147,10 @@ mod tests {
         assert_eq!(packets.len(), seconds * 50);
         let turn = 50 * TURN as usize..2 * 50 * TURN as usize;
         let voiced = |range: std::ops::Range<usize>| {
-            packets[range].iter().filter(|packet| packet.level.voice).count()
+            packets[range]
+                .iter()
+                .filter(|packet| packet.level.voice)
+                .count()
         };
         assert!(voiced(turn.clone()) > 100, "{}", voiced(turn.clone()));
         assert_eq!(voiced(0..turn.start) + voiced(turn.end..packets.len()), 0);

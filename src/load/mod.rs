@@ -16,11 +16,13 @@
 
 pub mod audio;
 pub mod beep;
+pub mod bench;
 pub mod client;
 pub mod clip;
 pub mod demo;
 #[cfg(test)]
 mod echo;
+pub mod floor;
 pub mod freeze;
 pub mod mark;
 pub mod metrics;

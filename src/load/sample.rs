@@ -35,12 +35,12 @@ const fn spec(name: &'static str) -> Spec {
     }
 }
 
-/// What the pipelines of this module need of their texts.
-pub const SPECS: [Spec; 3] = [
-    spec("load-decode-h264"),
-    spec("load-decode-vp8"),
-    spec("load-decode-opus"),
-];
+/// What decoding H.264 needs of its text.
+pub const H264: Spec = spec("load-decode-h264");
+/// What decoding VP8 needs of its text.
+pub const VP8: Spec = spec("load-decode-vp8");
+/// What putting Opus in order needs of its text.
+pub const OPUS: Spec = spec("load-decode-opus");
 
 /// The decoders of one client.
 #[derive(Debug)]
@@ -64,8 +64,8 @@ impl Sampler {
         log: &Arc<Log>,
     ) -> Result<Self, gst::Error> {
         let (name, encoding) = match codec {
-            VideoCodec::H264 => ("load-decode-h264", "H264"),
-            VideoCodec::Vp8 => ("load-decode-vp8", "VP8"),
+            VideoCodec::H264 => (H264.name, "H264"),
+            VideoCodec::Vp8 => (VP8.name, "VP8"),
         };
         let video = input(
             library,
@@ -78,7 +78,7 @@ impl Sampler {
         let mut ears = None;
         let audio = input(
             library,
-            "load-decode-opus",
+            OPUS.name,
             ("audio", "OPUS", AUDIO_CLOCK),
             |sink, _| match hear(watch.clone(), log.clone()) {
                 Ok(callbacks) => sink.set_callbacks(callbacks),
@@ -88,7 +88,7 @@ impl Sampler {
         match ears {
             None => Ok(Self { video, audio }),
             Some(error) => Err(gst::Error::Start {
-                name: "load-decode-opus",
+                name: OPUS.name,
                 reason: error.to_string(),
             }),
         }
