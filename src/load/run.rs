@@ -27,9 +27,9 @@ use crate::media::{Size, VideoCodec};
 use crate::stats::process_cpu_seconds;
 
 /// What the sources send: the size of a laptop's camera in a call of several.
-const SIZE: Size = Size::new(640, 360);
+pub(super) const SIZE: Size = Size::new(640, 360);
 /// Bits a second of each source at 25 pictures a second.
-const BITRATE: u32 = 500_000;
+pub(super) const BITRATE: u32 = 500_000;
 /// Length of the loops: longer than any latency, so that a mark means one picture; short enough
 /// for 4 MB a minute of clips.
 const LOOP_SECONDS: u32 = 10;
