@@ -43,7 +43,7 @@ mod tap;
 mod wire;
 
 pub use connection::Peer;
-pub use engine::{Engine, Settings};
+pub use engine::{Engine, Settings, addresses};
 pub use error::Error;
 pub use sdp::SdpError;
 
