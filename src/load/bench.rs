@@ -52,10 +52,11 @@ pub async fn bench(options: BenchOptions) -> anyhow::Result<bool> {
             };
             let of = options.rounds;
             eprintln!("round {round} of {of}: {n} participants at {fps} pictures a second");
-            let cores = tokio::task::spawn_blocking(move || {
+            let floor = tokio::task::spawn_blocking(move || {
                 floor::run(n as usize, fps, options.seconds.div_ceil(3) as usize)
             });
-            floors[index].push(cores.await?.context("measuring the codecs alone")?);
+            let floor = floor.await?.context("measuring the codecs alone")?;
+            floors[index].push(floor.cores());
             tokio::time::sleep(REST).await;
             quilts[index].push(measure(n, fps, seconds).await?);
             tokio::time::sleep(REST).await;

@@ -29,9 +29,9 @@ const SILENCE: Duration = Duration::from_secs(10);
 const SEND_PATIENCE: Duration = Duration::from_secs(5);
 /// A connection that has not joined by then is let go.
 const JOIN_PATIENCE: Duration = Duration::from_secs(30);
-/// Commands a client may send at once, and each second in the long run: trickling sends some
-/// twenty in a burst, a person clicking sends one or two a second.
-const COMMANDS_AT_ONCE: f64 = 60.0;
+/// Commands a client may send at once, and each second in the long run: trickling sends a burst
+/// of some twenty for each network interface, a person clicking sends one or two a second.
+const COMMANDS_AT_ONCE: f64 = 120.0;
 const COMMANDS_A_SECOND: f64 = 10.0;
 /// Frames this much over the limit are read so that the refusal can be sent; larger ones are cut.
 const HARD_LIMIT: usize = 4 * MAX_FRAME;

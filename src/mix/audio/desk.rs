@@ -396,7 +396,7 @@ mod tests {
             (2, 833..851),
         ];
         let mut changes = Vec::new();
-        let mut ways = vec![true; PEOPLE + 1];
+        let mut ways = [true; PEOPLE + 1];
         for tick in 0..950 {
             let now = play.iter().filter(|(_, ticks)| ticks.contains(&tick));
             let now: Vec<_> = now.map(|(who, _)| *who).collect();

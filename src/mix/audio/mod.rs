@@ -9,7 +9,6 @@
 //! clock; all else is arithmetic on blocks of samples.
 
 mod bus;
-mod comfort;
 mod desk;
 mod level;
 mod limit;

@@ -10,29 +10,18 @@ use std::sync::LazyLock;
 use crate::media::AUDIO_FRAME;
 
 /// Length of a ramp in samples: 10 ms.
-pub const RAMP: usize = AUDIO_FRAME / 2;
+const RAMP: usize = AUDIO_FRAME / 2;
 
 /// A raised cosine from 0 to 1. With its mirror image it sums to 1.
 static RISE: LazyLock<[f32; RAMP]> = LazyLock::new(|| {
     std::array::from_fn(|n| 0.5 - 0.5 * (PI * (n as f32 + 0.5) / RAMP as f32).cos())
 });
 
-/// What a block of a source is. A change of it is a change of signal, and is ramped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Signal {
-    /// Silence: not in the sum.
-    #[default]
-    Off,
-    /// What was decoded (or concealed).
-    Sound,
-    /// Comfort noise.
-    Noise,
-}
-
 /// The ramps of one source.
 #[derive(Debug, Clone)]
 pub struct Ramp {
-    signal: Signal,
+    /// Whether the last block was in the sum.
+    on: bool,
     /// The last 10 ms that went out, newest first.
     tail: [f32; RAMP],
 }
@@ -40,21 +29,18 @@ pub struct Ramp {
 impl Default for Ramp {
     fn default() -> Self {
         Self {
-            signal: Signal::Off,
+            on: false,
             tail: [0.0; RAMP],
         }
     }
 }
 
 impl Ramp {
-    /// Takes the next block and what it is (all zeros if [`Signal::Off`]); where that changes,
-    /// fades the old signal out and the new one in.
-    pub fn run(&mut self, signal: Signal, samples: &mut [f32; AUDIO_FRAME]) {
-        let before = std::mem::replace(&mut self.signal, signal);
-        if before == signal && signal == Signal::Off {
-            return;
-        }
-        if before != signal {
+    /// Takes the next block of a source that is `on`, or zeros if it is not; where that changes,
+    /// fades in what begins and out what was before.
+    pub fn run(&mut self, on: bool, samples: &mut [f32; AUDIO_FRAME]) {
+        let before = std::mem::replace(&mut self.on, on);
+        if before != on {
             for ((sample, old), rise) in samples.iter_mut().zip(&self.tail).zip(RISE.iter()) {
                 *sample = *sample * rise + *old * (1.0 - rise);
             }
@@ -64,9 +50,9 @@ impl Ramp {
         }
     }
 
-    /// Whether the next block is silent if no signal comes.
-    pub fn is_off(&self) -> bool {
-        self.signal == Signal::Off
+    /// Whether the last block was in the sum, so that something may be left to fade out.
+    pub fn is_on(&self) -> bool {
+        self.on
     }
 }
 
@@ -76,15 +62,15 @@ mod tests {
     use crate::mix::audio::probe::{largest_step, sine};
 
     /// Blocks of a 440 Hz tone at half of full scale, cut at awkward phases.
-    fn run(signals: &[Signal]) -> Vec<f32> {
+    fn run(states: &[bool]) -> Vec<f32> {
         let mut ramp = Ramp::default();
         let mut out = Vec::new();
-        for (n, signal) in signals.iter().enumerate() {
+        for (n, on) in states.iter().enumerate() {
             let mut block = [0.0; AUDIO_FRAME];
-            if *signal != Signal::Off {
+            if *on {
                 sine(440.3, 0.5, n * AUDIO_FRAME, &mut block);
             }
-            ramp.run(*signal, &mut block);
+            ramp.run(*on, &mut block);
             out.extend(block);
         }
         out
@@ -92,20 +78,18 @@ mod tests {
 
     #[test]
     fn entry_and_exit_do_not_click() {
-        use Signal::{Noise, Off, Sound};
-        let out = run(&[
-            Off, Sound, Sound, Off, Off, Sound, Off, Sound, Sound, Noise, Sound, Off,
-        ]);
+        let (on, off) = (true, false);
+        let out = run(&[off, on, on, off, off, on, off, on, on, on, off, on, off]);
         // The steepest a 440.3 Hz tone of this size gets, from sample to sample.
         let steepest = 0.5 * 2.0 * PI * 440.3 / 48_000.0;
-        // Two of them may overlap in a cross-fade; a cut would be a step of up to 0.5.
+        // A fade adds a little to it; a cut would be a step of up to 0.5.
         let step = largest_step(&out);
         assert!(step < 1.5 * steepest, "{step} of {steepest}");
     }
 
     #[test]
     fn a_ramp_takes_10_ms_and_then_leaves_samples_alone() {
-        let out = run(&[Signal::Sound, Signal::Sound, Signal::Off, Signal::Off]);
+        let out = run(&[true, true, false, false]);
         let mut whole = [0.0; 2 * AUDIO_FRAME];
         sine(440.3, 0.5, 0, &mut whole);
         assert!(out[0].abs() < 1e-4);

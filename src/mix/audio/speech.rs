@@ -86,11 +86,6 @@ impl Speech {
         dbfs(self.window.iter().sum::<f32>() / WINDOW as f32)
     }
 
-    /// The background behind the voice, dBFS; none before the first sound.
-    pub fn floor(&self) -> Option<f32> {
-        self.floor
-    }
-
     fn push(&mut self, mean_square: f32, loud: bool) {
         self.window[self.next] = mean_square;
         self.next = (self.next + 1) % WINDOW;
@@ -192,7 +187,7 @@ mod tests {
         for n in 0..300 {
             speech.heard(square(if n % 30 < 20 { -25.0 } else { -58.0 }));
         }
-        let floor = speech.floor().expect("heard something");
+        let floor = speech.floor.expect("heard something");
         assert!((floor + 58.0).abs() < 2.0, "{floor}");
     }
 }

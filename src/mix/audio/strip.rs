@@ -1,11 +1,10 @@
-//! One source's way to the sum: who speaks, comfort in pauses, level, ramps.
+//! One source's way to the sum: who speaks, level, ramps.
 
 use crate::decode::audio::Pulled;
 use crate::id::ParticipantId;
 use crate::media::AUDIO_FRAME;
-use crate::mix::audio::comfort::Comfort;
 use crate::mix::audio::level::Leveller;
-use crate::mix::audio::ramp::{Ramp, Signal};
+use crate::mix::audio::ramp::Ramp;
 use crate::mix::audio::speech::{SILENCE, Speech, mean_square};
 use crate::mix::plan::Level;
 
@@ -28,10 +27,9 @@ pub struct Strip {
     pub muted: bool,
     speech: Speech,
     leveller: Leveller,
-    comfort: Comfort,
     ramp: Ramp,
-    /// What this tick brought.
-    signal: Signal,
+    /// Whether this tick brought something to hear.
+    sounds: bool,
     /// Whether the leveller may learn from it.
     voice: bool,
     samples: [f32; AUDIO_FRAME],
@@ -48,9 +46,8 @@ impl Strip {
             muted: false,
             speech: Speech::default(),
             leveller: Leveller::default(),
-            comfort: Comfort::new(who.0),
             ramp: Ramp::default(),
-            signal: Signal::Off,
+            sounds: false,
             voice: false,
             samples: [0.0; AUDIO_FRAME],
             contribution: [0; AUDIO_FRAME],
@@ -65,30 +62,20 @@ impl Strip {
 
     /// Takes what was pulled for this tick and judges it.
     pub fn hear(&mut self, pulled: Pulled, samples: &[i16; AUDIO_FRAME]) {
-        self.voice = false;
-        self.signal = match pulled {
-            _ if self.muted => Signal::Off,
-            Pulled::Nothing => Signal::Off,
-            Pulled::Speech | Pulled::Concealed => Signal::Sound,
-            Pulled::Comfort => Signal::Noise,
-        };
-        match self.signal {
-            Signal::Off => self.speech.nothing(),
-            Signal::Sound => {
-                for (sample, pulled) in self.samples.iter_mut().zip(samples) {
-                    *sample = f32::from(*pulled) / 32_768.0;
-                }
-                let voice = self.speech.heard(mean_square(&self.samples));
-                // What was concealed is the codec's guess: nothing to learn from.
-                self.voice = voice && pulled == Pulled::Speech;
+        self.sounds = !self.muted && pulled != Pulled::Nothing;
+        if self.sounds {
+            for (sample, pulled) in self.samples.iter_mut().zip(samples) {
+                *sample = f32::from(*pulled) / 32_768.0;
             }
-            Signal::Noise => {
-                self.speech.nothing();
-                let floor = self.speech.floor();
-                let gain = self.leveller.factor();
-                if !self.comfort.fill(floor, gain, &mut self.samples) {
-                    self.signal = Signal::Off;
-                }
+        }
+        self.voice = false;
+        match pulled {
+            _ if self.muted => self.speech.nothing(),
+            Pulled::Nothing | Pulled::Comfort => self.speech.nothing(),
+            Pulled::Speech | Pulled::Concealed => {
+                let voice = self.speech.heard(mean_square(&self.samples));
+                // What was concealed is a guess: nothing for the leveller to learn from.
+                self.voice = voice && pulled == Pulled::Speech;
             }
         }
     }
@@ -96,24 +83,24 @@ impl Strip {
     /// Nothing comes from this source any more (it left).
     pub fn hear_nothing(&mut self) {
         self.voice = false;
-        self.signal = Signal::Off;
+        self.sounds = false;
         self.speech.nothing();
     }
 
     /// Makes this tick's contribution, ramped out unless `admitted` to the sum.
     pub fn contribute(&mut self, admitted: bool) {
-        let signal = if admitted { self.signal } else { Signal::Off };
-        match signal {
-            Signal::Off if self.ramp.is_off() => {
-                self.audible = false;
-                return;
-            }
-            Signal::Off => self.samples.fill(0.0),
-            // Learns from what was said before it is heard: its gain fits when it is.
-            Signal::Sound => self.leveller.run(&mut self.samples, self.voice),
-            Signal::Noise => {}
+        let on = self.sounds && admitted;
+        if !on && !self.ramp.is_on() {
+            self.audible = false;
+            return;
         }
-        self.ramp.run(signal, &mut self.samples);
+        if on {
+            // Comfort noise in a pause is levelled like the voice: it is the room behind it.
+            self.leveller.run(&mut self.samples, self.voice);
+        } else {
+            self.samples.fill(0.0);
+        }
+        self.ramp.run(on, &mut self.samples);
         for (out, sample) in self.contribution.iter_mut().zip(&self.samples) {
             *out = (sample * FULL_SCALE).clamp(-LOUDEST, LOUDEST) as i32;
         }
@@ -129,8 +116,8 @@ impl Strip {
     }
 
     /// Whether something could be heard if this source were admitted.
-    pub fn has_signal(&self) -> bool {
-        self.signal != Signal::Off
+    pub fn sounds(&self) -> bool {
+        self.sounds
     }
 
     /// Speaking, or just beginning to.

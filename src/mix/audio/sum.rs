@@ -41,7 +41,7 @@ pub struct Mixer {
 
 struct Place {
     strip: Strip,
-    /// In the sum whenever there is a signal.
+    /// In the sum whenever it sounds.
     admitted: bool,
     /// The tick at which the source last spoke.
     spoke: u64,
@@ -157,8 +157,8 @@ impl Mixer {
 
     /// Decides who is in the sum.
     fn admit(&mut self) {
-        let signals = self.places.iter().filter(|p| p.strip.has_signal());
-        if signals.count() <= HEARD {
+        let sounding = self.places.iter().filter(|p| p.strip.sounds());
+        if sounding.count() <= HEARD {
             self.places.iter_mut().for_each(|p| p.admitted = true);
             return;
         }
@@ -169,12 +169,7 @@ impl Mixer {
         self.ranking.sort_unstable_by_key(|index| {
             let place = &places[*index];
             let strip = &place.strip;
-            let rank = (
-                strip.has_signal(),
-                strip.speaks(),
-                place.admitted,
-                place.spoke,
-            );
+            let rank = (strip.sounds(), strip.speaks(), place.admitted, place.spoke);
             (Reverse(rank), *index)
         });
         for (rank, index) in self.ranking.iter().enumerate() {
@@ -211,7 +206,7 @@ impl Place {
 mod tests {
     use super::*;
     use crate::mix::audio::probe::{
-        SECOND, amplitude, decibels, largest_step, loudness, speech, to_i16, tone,
+        Noise, SECOND, amplitude, decibels, largest_step, loudness, speech, to_i16, tone,
     };
 
     /// Hertz; none is a harmonic of another.
@@ -363,38 +358,44 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_is_comfort_noise_as_loud_as_the_room_behind() {
+    fn comfort_noise_of_a_pause_is_heard_and_taught_by_nobody() {
         let mut mixer = Mixer::default();
         mixer.arrange(everybody(1));
-        let room = |tick: usize| {
-            let mut noise = crate::mix::audio::probe::Noise(tick as u32 * 7919 + 1);
-            // White in -1..1 has an RMS of -4.8 dBFS: this is -60.
-            std::array::from_fn(|_| to_i16(noise.next() * 0.00173))
-        };
+        let words: Vec<i16> = speech(41, -36.0, 4).into_iter().map(to_i16).collect();
+        let mut noise = Noise(43);
+        let mut faint = || std::array::from_fn(|_| to_i16(noise.next() * 0.003));
+        let pause: Vec<[i16; AUDIO_FRAME]> = (0..100).map(|_| faint()).collect();
         let voice = |_: usize, tick: usize| match tick {
-            0..50 => (Pulled::Speech, room(tick)),
-            // Whatever is in the samples of a pause is not used.
-            _ => (Pulled::Comfort, [20_000; AUDIO_FRAME]),
+            0..200 => {
+                let samples = words[tick * AUDIO_FRAME..][..AUDIO_FRAME].try_into();
+                (Pulled::Speech, samples.expect("a whole block"))
+            }
+            _ => (Pulled::Comfort, pause[tick - 200]),
         };
-        let heard = listen(&mut mixer, None, 0..100, voice);
-        let rms = |samples: &[f32]| {
-            let sum: f32 = samples.iter().map(|s| s * s).sum();
-            decibels(f64::from(sum / samples.len() as f32).sqrt())
-        };
-        let (before, pause) = (rms(&heard[..SECOND]), rms(&heard[SECOND..]));
-        assert!((before - pause).abs() < 3.0, "{before} then {pause} dBFS");
-        assert!(largest_step(&heard) < 0.01);
+        listen(&mut mixer, None, 0..200, voice);
+        let heard = listen(&mut mixer, None, 200..300, voice);
+        // As it came, times a gain that does not move: neither up in the pause nor down.
+        let gain = heard[AUDIO_FRAME] / (f32::from(pause[1][0]) / 32_768.0);
+        assert!(gain > 1.5, "a quiet talker was raised: {gain}");
+        let came = pause.iter().flatten().map(|s| f32::from(*s) / 32_768.0);
+        for (heard, came) in heard.iter().zip(came) {
+            assert!((heard - came * gain).abs() < 1e-4, "{heard} for {came}");
+        }
+        assert!(!mixer.places[0].strip.level().speaking);
     }
 
     #[test]
-    fn a_pause_of_an_unknown_source_is_silence() {
+    fn silence_that_is_sent_is_silence() {
         let mut mixer = Mixer::default();
         mixer.arrange(everybody(1));
-        let heard = listen(&mut mixer, None, 0..10, |_, _| {
-            (Pulled::Comfort, [20_000; AUDIO_FRAME])
-        });
+        // A muted microphone: zeros, which a decoder may dither.
+        let dither = |_: usize, tick: usize| {
+            let sample = |n: usize| ((n * 7 + tick) % 3) as i16 - 1;
+            (Pulled::Speech, std::array::from_fn(sample))
+        };
+        let heard = listen(&mut mixer, None, 0..50, dither);
         assert!(heard.iter().all(|s| *s == 0.0));
-        assert!(!mixer.without(None, &mut [0.0; AUDIO_FRAME]));
+        assert!(!mixer.hears(Some(who(0))));
     }
 
     #[test]
