@@ -101,8 +101,8 @@ impl Server {
         let engine = peer::Engine::bind(transport, stats.clone())
             .await
             .with_context(|| format!("cannot listen for media on {}", settings.rtc_listen))?;
-        let descriptors = server::descriptors::raise();
-        let listener = server::Listener::bind(settings.listen, tls, descriptors)
+        let limits = server::Limits::with_descriptors(server::descriptors::raise());
+        let listener = server::Listener::bind(settings.listen, tls, limits)
             .await
             .with_context(|| format!("cannot listen for HTTP on {}", settings.listen))?;
         let (http, rtc) = (listener.local_addr()?, engine.local_addr());

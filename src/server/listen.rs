@@ -38,7 +38,7 @@ const MAX_CONNECTIONS: usize = 4096;
 /// The part of the process's file descriptors that connections may take; the rest is for media
 /// (a participant's pipelines have some ten), so that a flood of connections ends no meeting.
 const DESCRIPTORS_SHARE: u64 = 2;
-/// From the first byte of a TLS handshake to its end. It is two round trips.
+/// From the connection to the end of the TLS handshake. It is two round trips.
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
 /// From the end of the last answer, or of the handshake, to the end of the next request's head.
 const HEADER_PATIENCE: Duration = Duration::from_secs(10);
@@ -56,12 +56,34 @@ const TLS_HANDSHAKE: u8 = 22;
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\
                       retry-after: 5\r\nconnection: close\r\n\r\n";
 
+/// How much strangers may take up.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Connections at the same time.
+    connections: usize,
+    /// Time for a TLS handshake.
+    handshake: Duration,
+    /// Time for a request's head.
+    header: Duration,
+}
+
+impl Limits {
+    /// For a process that may have so many files open.
+    pub fn with_descriptors(descriptors: u64) -> Self {
+        let share = usize::try_from(descriptors / DESCRIPTORS_SHARE).unwrap_or(usize::MAX);
+        Self {
+            connections: share.clamp(1, MAX_CONNECTIONS),
+            handshake: HANDSHAKE_PATIENCE,
+            header: HEADER_PATIENCE,
+        }
+    }
+}
+
 /// The open port.
 pub struct Listener {
     tcp: TcpListener,
     tls: Option<TlsAcceptor>,
-    places: Arc<Semaphore>,
-    limit: usize,
+    limits: Limits,
 }
 
 /// What is said on the port's connections.
@@ -74,18 +96,16 @@ pub struct Routes {
 }
 
 impl Listener {
-    /// Opens the port. `descriptors` is how many files the process may have open.
+    /// Opens the port.
     pub async fn bind(
         address: SocketAddr,
         tls: Option<Arc<ServerConfig>>,
-        descriptors: u64,
+        limits: Limits,
     ) -> io::Result<Self> {
-        let limit = places(descriptors);
         Ok(Self {
             tcp: TcpListener::bind(address).await?,
             tls: tls.map(TlsAcceptor::from),
-            places: Arc::new(Semaphore::new(limit)),
-            limit,
+            limits,
         })
     }
 
@@ -97,12 +117,8 @@ impl Listener {
     /// Serves until the phase is stopping; then closes the port, lets requests under way end, and
     /// waits until no connection is left, WebSockets included. How long to wait is the caller's.
     pub async fn serve(self, routes: Routes, phase: watch::Receiver<Phase>, stats: Arc<Stats>) {
-        let Self {
-            tcp,
-            tls,
-            places,
-            limit,
-        } = self;
+        let Self { tcp, tls, limits } = self;
+        let places = Arc::new(Semaphore::new(limits.connections));
         loop {
             let accepted = tokio::select! {
                 accepted = tcp.accept() => accepted,
@@ -134,6 +150,7 @@ impl Listener {
                     from,
                     routes,
                     phase,
+                    limits,
                 };
                 match tls {
                     None => connection.whole(Socket::new(stream, place)).await,
@@ -143,7 +160,7 @@ impl Listener {
         }
         drop(tcp);
         // The semaphore is never closed, and there were never more places than that.
-        let _all = places.acquire_many(limit as u32).await;
+        let _all = places.acquire_many(limits.connections as u32).await;
     }
 }
 
@@ -157,6 +174,7 @@ struct Connection {
     from: SocketAddr,
     routes: Routes,
     phase: watch::Receiver<Phase>,
+    limits: Limits,
 }
 
 impl Connection {
@@ -184,7 +202,7 @@ impl Connection {
                 false => tls.accept(socket).await.map(|s| Opened::Https(Box::new(s))),
             }
         };
-        match timeout(HANDSHAKE_PATIENCE, open).await {
+        match timeout(self.limits.handshake, open).await {
             Ok(Ok(Opened::Https(socket))) => self.whole(socket).await,
             Ok(Ok(Opened::Http(socket))) if from.ip().to_canonical().is_loopback() => {
                 self.whole(socket).await;
@@ -211,7 +229,7 @@ impl Connection {
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_PATIENCE)
+            .header_read_timeout(self.limits.header)
             .max_header_size(MAX_HEADER)
             .max_buf_size(MAX_BUFFER)
             .serve_connection(TokioIo::new(socket), service)
@@ -240,12 +258,6 @@ pub async fn stopping(mut phase: watch::Receiver<Phase>) {
     let _ = phase.wait_for(|phase| *phase == Phase::Stopping).await;
 }
 
-/// How many connections there may be with so many file descriptors.
-fn places(descriptors: u64) -> usize {
-    let share = usize::try_from(descriptors / DESCRIPTORS_SHARE).unwrap_or(usize::MAX);
-    share.clamp(1, MAX_CONNECTIONS)
-}
-
 /// Whether accepting failed because of the one connection that would have been accepted.
 fn ended_early(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
@@ -253,4 +265,171 @@ fn ended_early(error: &io::Error) -> bool {
         error.kind(),
         ConnectionAborted | ConnectionRefused | ConnectionReset
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::extract::ws::{WebSocket, WebSocketUpgrade};
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::task::JoinHandle;
+    use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+
+    use super::*;
+    use crate::server::{self_signed, tls};
+
+    const LIMITS: Limits = Limits {
+        connections: 2,
+        handshake: Duration::from_secs(60),
+        header: Duration::from_secs(60),
+    };
+    const SOON: Duration = Duration::from_millis(20);
+    const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+
+    struct Port {
+        address: SocketAddr,
+        phase: watch::Sender<Phase>,
+        stats: Arc<Stats>,
+        serving: JoinHandle<()>,
+    }
+
+    impl Port {
+        async fn open(limits: Limits, tls: Option<Arc<ServerConfig>>) -> Self {
+            let local = SocketAddr::from(([127, 0, 0, 1], 0));
+            let listener = Listener::bind(local, tls, limits).await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let who = |ConnectInfo(from): ConnectInfo<SocketAddr>| async move { from.to_string() };
+            let echo = |socket: WebSocketUpgrade| async {
+                socket.on_upgrade(|mut socket: WebSocket| async move {
+                    while let Some(Ok(frame)) = socket.recv().await {
+                        let _ = socket.send(frame).await;
+                    }
+                })
+            };
+            let all = Router::new().route("/", get(who)).route("/ws", get(echo));
+            let routes = Routes {
+                plain: Router::new(),
+                all,
+            };
+            let (phase, stats) = (watch::Sender::new(Phase::Serving), Arc::<Stats>::default());
+            let serving = listener.serve(routes, phase.subscribe(), stats.clone());
+            Self {
+                address,
+                phase,
+                stats,
+                serving: tokio::spawn(serving),
+            }
+        }
+
+        async fn connect(&self) -> TcpStream {
+            TcpStream::connect(self.address).await.unwrap()
+        }
+
+        /// What comes back for what is sent, until the other side closes.
+        async fn ask(&self, request: &[u8]) -> String {
+            let mut stream = self.connect().await;
+            stream.write_all(request).await.unwrap();
+            answer(&mut stream).await
+        }
+    }
+
+    async fn answer(stream: &mut TcpStream) -> String {
+        let mut text = Vec::new();
+        // A reset is an end, too.
+        let _ = stream.read_to_end(&mut text).await;
+        String::from_utf8(text).unwrap()
+    }
+
+    fn certificate() -> Arc<ServerConfig> {
+        let folder = std::env::temp_dir().join(format!("quilt-listen-{:x}", rand::random::<u64>()));
+        let made = self_signed::keep(&folder, &[], &[]).unwrap();
+        std::fs::remove_dir_all(folder).unwrap();
+        Arc::new(tls::server(vec![made.certificate], made.key).unwrap())
+    }
+
+    #[tokio::test]
+    async fn who_dawdles_is_let_go() {
+        let limits = Limits {
+            header: SOON,
+            ..LIMITS
+        };
+        let port = Port::open(limits, None).await;
+        assert_eq!(port.ask(b"GET / HTTP/1.1\r\nhost: x\r\nslow: ").await, "");
+        assert_eq!(port.ask(b"").await, "");
+        let answer = port.ask(GET).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "idle, it closes later: {answer}");
+        let limits = Limits {
+            handshake: SOON,
+            ..LIMITS
+        };
+        let port = Port::open(limits, Some(certificate())).await;
+        assert_eq!(port.ask(b"").await, "");
+        assert_eq!(port.ask(&[TLS_HANDSHAKE, 3, 1]).await, "");
+    }
+
+    #[tokio::test]
+    async fn a_large_head_is_refused() {
+        let port = Port::open(LIMITS, None).await;
+        let filler = "x".repeat(MAX_HEADER);
+        let request = format!("GET / HTTP/1.1\r\nhost: x\r\nfiller: {filler}\r\n\r\n");
+        let answer = port.ask(request.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn only_so_many_connections_and_then_a_clear_word() {
+        let port = Port::open(LIMITS, None).await;
+        let mut first = port.connect().await;
+        first.write_all(GET).await.unwrap();
+        first.read_exact(&mut [0; 12]).await.unwrap();
+        let url = format!("ws://{}/ws", port.address);
+        let request = url.into_client_request().unwrap();
+        let (socket, _) = tokio_tungstenite::client_async(request, port.connect().await)
+            .await
+            .unwrap();
+        // An upgraded connection still has its place.
+        let answer = port.ask(GET).await;
+        assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+        assert!(port.stats.render().contains("quilt_dropped_total{queue=\"connections\"} 1"));
+        drop((first, socket));
+        // Until the server has noticed, which no event tells.
+        while !port.ask(GET_ONCE).await.starts_with("HTTP/1.1 200") {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    const GET_ONCE: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+
+    #[tokio::test]
+    async fn handlers_know_who_asks_and_local_programs_need_no_tls() {
+        let port = Port::open(LIMITS, Some(certificate())).await;
+        let mut stream = port.connect().await;
+        let from = stream.local_addr().unwrap().to_string();
+        stream.write_all(GET_ONCE).await.unwrap();
+        let answer = answer(&mut stream).await;
+        assert!(answer.ends_with(&from), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn stopping_waits_for_upgraded_connections_and_not_for_idle_ones() {
+        let port = Port::open(LIMITS, None).await;
+        let url = format!("ws://{}/ws", port.address);
+        let (socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+        let mut idle = port.connect().await;
+        idle.write_all(GET).await.unwrap();
+        idle.read_exact(&mut [0; 12]).await.unwrap();
+        port.phase.send_replace(Phase::Stopping);
+        answer(&mut idle).await;
+        assert!(TcpStream::connect(port.address).await.is_err(), "the port is closed");
+        assert!(!port.serving.is_finished());
+        drop(socket);
+        port.serving.await.unwrap();
+    }
+
+    #[test]
+    fn connections_leave_descriptors_for_media() {
+        assert_eq!(Limits::with_descriptors(1024).connections, 512);
+        assert_eq!(Limits::with_descriptors(u64::MAX).connections, MAX_CONNECTIONS);
+        assert_eq!(Limits::with_descriptors(0).connections, 1);
+    }
 }

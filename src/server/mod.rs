@@ -31,7 +31,7 @@ use crate::stats::Stats;
 
 pub use auth::{Authority, Role};
 pub use files::Pages;
-pub use listen::Listener;
+pub use listen::{Limits, Listener};
 
 /// How long rooms may take to end once the server stops, and then connections to close. Together
 /// with pipelines they stay well below the five seconds in which the process is gone.
@@ -145,5 +145,18 @@ fn in_words(duration: Duration) -> String {
         1 => "1 second".into(),
         seconds @ ..120 => format!("{seconds} seconds"),
         seconds => format!("{} minutes", seconds / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_told_in_words() {
+        let words = |seconds| in_words(Duration::from_secs(seconds));
+        assert_eq!(words(1), "1 second");
+        assert_eq!(words(90), "90 seconds");
+        assert_eq!(words(600), "10 minutes");
     }
 }

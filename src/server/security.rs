@@ -78,6 +78,21 @@ mod tests {
         headers
     }
 
+    #[tokio::test]
+    async fn http_leads_to_the_same_place_by_https() {
+        let mut request = Request::new(axum::body::Body::empty());
+        *request.uri_mut() = "/r/tea?name=Ann".parse().unwrap();
+        let refused = to_https(request).await;
+        assert_eq!(refused.status(), 400, "no host to send anybody to");
+        let mut request = Request::new(axum::body::Body::empty());
+        *request.uri_mut() = "/r/tea?name=Ann".parse().unwrap();
+        *request.headers_mut() = headers(None, "192.0.2.7:8080");
+        let sent = to_https(request).await;
+        assert_eq!(sent.status(), 308);
+        let to = sent.headers()[header::LOCATION].to_str().unwrap();
+        assert_eq!(to, "https://192.0.2.7:8080/r/tea?name=Ann");
+    }
+
     #[test]
     fn only_our_own_page_or_no_page_at_all() {
         let host = "meet.example:8080";
