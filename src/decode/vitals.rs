@@ -123,10 +123,10 @@ mod tests {
                     }
                 }
             }
-            while t % 250 == 0 {
-                let Some(order) = vitals.check(ms(t)) else {
-                    break;
-                };
+            if t % 250 != 0 {
+                continue;
+            }
+            while let Some(order) = vitals.check(ms(t)) {
                 orders.push((t, order));
                 if order == Order::Build {
                     vitals.built(ms(t), true);
