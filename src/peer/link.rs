@@ -145,9 +145,9 @@ impl Link {
         self.connected.load(Ordering::Relaxed)
     }
 
-    /// Packets can, or cannot, be sent from now on.
-    pub fn set_connected(&self, connected: bool) {
-        self.connected.store(connected, Ordering::Relaxed);
+    /// Packets can, or cannot, be sent from now on. Returns what was so before.
+    pub fn set_connected(&self, connected: bool) -> bool {
+        self.connected.swap(connected, Ordering::Relaxed)
     }
 
     /// Hands packets to the driver. Never waits.
