@@ -169,8 +169,11 @@ impl Link {
         }
     }
 
-    /// Asks the other side for a keyframe, unless it was asked just now.
+    /// Asks the other side for a keyframe, unless it was asked just now or sends no video.
     pub fn request_keyframe(&self, now: MediaTime) {
+        if self.remote_video.load(Ordering::Relaxed) == 0 {
+            return;
+        }
         if lock(&self.outbox).want_keyframe(now) {
             self.wire.ring();
         }
