@@ -226,10 +226,11 @@ fn words(panic: &(dyn Any + Send)) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decode::audio::{Pulled, Samples};
+    use crate::decode::audio::{Decoder, Pulled, Samples};
+    use crate::encode::audio::Encoder;
     use crate::fanout::{Fanout, ListenerId, Receiver, listener};
     use crate::id::ParticipantId;
-    use crate::media::{AUDIO_FRAME, Kind};
+    use crate::media::{AUDIO_FRAME, Kind, RtpPacket};
     use crate::mix::plan::{AudioSource, MixId};
     use std::sync::mpsc;
 
@@ -249,7 +250,7 @@ mod tests {
     fn source(who: u32) -> AudioSource {
         AudioSource {
             who: ParticipantId(who),
-            samples: Arc::new(Samples::default()),
+            samples: Arc::new(Samples::new(Arc::default())),
             muted: false,
         }
     }
@@ -342,6 +343,98 @@ mod tests {
         assert_eq!(stats.encoders(Kind::Audio).get(), 0);
         // Orders to a loop that has ended are no trouble.
         audio.publish(AudioPlan::default());
+    }
+
+    /// One participant's way in: a tone in Opus, packet by packet, and the decoder it goes to.
+    struct Talker {
+        pitch: f32,
+        opus: Encoder,
+        decoder: Decoder,
+        sent: usize,
+    }
+
+    impl Talker {
+        fn new(pitch: f32, stats: &Arc<Stats>) -> Self {
+            let library = crate::gst::Library::embedded();
+            let events = Arc::new(|_| {});
+            Self {
+                pitch,
+                opus: Encoder::start(stats).expect("libopus starts"),
+                decoder: Decoder::start(&library, stats, Arc::default(), events)
+                    .expect("a decoder starts"),
+                sent: 0,
+            }
+        }
+
+        fn send(&mut self) {
+            let samples = probe::tone(self.pitch, 0.1, self.sent);
+            self.decoder.push(&RtpPacket {
+                payload_type: 111,
+                marker: self.sent == 0,
+                sequence: self.sent as u16,
+                timestamp: (self.sent * AUDIO_FRAME) as u32,
+                ssrc: self.pitch as u32,
+                payload: self.opus.encode(&samples).expect("encodes"),
+                arrived: clock::now(),
+                level: None,
+                rotation: None,
+            });
+            self.sent += 1;
+        }
+    }
+
+    #[test]
+    fn from_packets_to_packets_everybody_hears_the_others_only() {
+        let pitches = [440.0, 660.0, 990.0];
+        let (audio, stats, events) = start();
+        let mut talkers = pitches.map(|pitch| Talker::new(pitch, &stats));
+        let (mixes, mut receivers): (Vec<_>, Vec<_>) =
+            (0..3).map(|n| mix(u64::from(n), Some(n))).unzip();
+        let sources = talkers.iter().enumerate().map(|(n, talker)| AudioSource {
+            who: ParticipantId(n as u32),
+            samples: talker.decoder.samples(),
+            muted: false,
+        });
+        audio.publish(AudioPlan {
+            sources: sources.collect(),
+            mixes,
+        });
+        let mut decoders = [(); 3]
+            .map(|()| opus::Decoder::new(48_000, opus::Channels::Mono).expect("libopus starts"));
+        let mut heard = [(); 3].map(|()| Vec::new());
+        // The mix's own packets set the pace: each tick, everybody says 20 ms more.
+        for _ in 0..150 {
+            for (listener, receiver) in receivers.iter_mut().enumerate() {
+                let packet = receiver.blocking_recv().expect("a packet");
+                let mut samples = [0; AUDIO_FRAME];
+                decoders[listener]
+                    .decode(&packet.payload, &mut samples, false)
+                    .expect("decodes");
+                heard[listener].extend(probe::to_f32(&samples));
+            }
+            talkers.iter_mut().for_each(Talker::send);
+        }
+        for (listener, heard) in heard.iter().enumerate() {
+            let last = &heard[heard.len() - probe::SECOND..];
+            let levels =
+                pitches.map(|pitch| probe::decibels(probe::amplitude(last, f64::from(pitch))));
+            for (talker, level) in levels.iter().enumerate() {
+                if talker == listener {
+                    assert!(*level < -60.0, "{listener} hears themselves: {levels:?}");
+                } else {
+                    assert!(
+                        *level > -27.0,
+                        "{listener} does not hear {talker}: {levels:?}"
+                    );
+                }
+            }
+        }
+        drop(audio);
+        let speaking = |event| match event {
+            MixEvent::Levels(levels) => levels.iter().all(|level| level.speaking),
+            _ => false,
+        };
+        assert!(events.iter().any(speaking), "all are reported to speak");
     }
 
     #[test]
