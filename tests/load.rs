@@ -17,7 +17,12 @@ async fn server() -> String {
     let settings = settings.settle().expect("good settings");
     let server = quilt::Server::bind(settings).await.expect("free ports");
     let url = format!("http://{}", server.http());
-    tokio::spawn(server.run(std::future::pending()));
+    // Held by the task, so that it is never told to stop.
+    let (keep, stop) = tokio::sync::mpsc::channel(1);
+    tokio::spawn(async move {
+        let _keep = keep;
+        server.run(stop).await
+    });
     url
 }
 
