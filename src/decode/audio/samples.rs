@@ -10,7 +10,7 @@ use crate::decode::sync::Sync;
 use crate::media::AUDIO_FRAME;
 
 /// Decoded sound on its way to the tick: 48 kHz mono, at most 200 ms of it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Samples {
     playout: Mutex<Playout>,
     sync: Arc<Sync>,
