@@ -127,7 +127,7 @@ export class Connection {
   #watch() {
     const pc = this.#pc;
     pc.onicecandidate = ({ candidate }) => {
-      if (!candidate) return;
+      if (!candidate || candidate.component === 'rtcp') return; // RTCP shares the port of RTP.
       if (this.#early) this.#early.push(candidate);
       else this.#trickle(candidate);
     };

@@ -25,7 +25,7 @@ export class People {
     const here = people.length === 1 ? '1 person here' : `${people.length} people here`;
     this.#heading.textContent = here;
     this.#count.textContent = String(people.length);
-    this.#viewers.textContent = viewers === 1 ? '1 more only watches.' : `${viewers} more only watch.`;
+    this.#viewers.textContent = watching(viewers, !people.some(({ id }) => id === this.me));
     this.#viewers.hidden = viewers === 0;
     reconcile(this.#list, people, ({ id }) => id, create, (line, person) => {
       const label = this.labels.get(person.id) ?? person.name;
@@ -44,6 +44,15 @@ export class People {
       if (line instanceof HTMLElement) line.classList.toggle('speaking', ids.has(line.dataset.id ?? ''));
     }
   }
+}
+
+/**
+ * @param {number} viewers
+ * @param {boolean} me Whether this page is one of them.
+ */
+function watching(viewers, me) {
+  if (me) return viewers > 1 ? `You and ${viewers - 1} more only watch.` : 'You only watch.';
+  return viewers === 1 ? '1 more only watches.' : `${viewers} more only watch.`;
 }
 
 /**

@@ -2,5 +2,7 @@
 
 pub mod audio;
 pub mod backend;
+pub mod in_flight;
 pub mod keyframe;
+mod packets;
 pub mod video;

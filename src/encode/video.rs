@@ -3,32 +3,26 @@
 //! Each encoder is a pipeline of its own on a thread of its own: when one fails or hangs, it
 //! alone is reported and replaced.
 
-use std::collections::VecDeque;
-use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
 
 use bytes::Bytes;
 use gstreamer::prelude::*;
-use gstreamer::{BufferFlags, BufferRef, ClockTime, Element, FlowError, FlowSuccess, PadProbeType};
+use gstreamer::{BufferFlags, ClockTime, Element, FlowError, FlowSuccess, PadProbeType};
 use gstreamer_app::{AppSinkCallbacks, AppSrc};
-use gstreamer_rtp::RTPBuffer;
 use gstreamer_video::UpstreamForceKeyUnitEvent;
 
 use super::backend::Backend;
+use super::in_flight::InFlight;
+pub use super::in_flight::PictureMeta;
 use super::keyframe::KeyframeGate;
+use super::packets::AccessUnit;
 use crate::clock::{self, MediaTime};
 use crate::fanout::Fanout;
 use crate::gst;
 use crate::gst::watchdog::{Watchdog, Watched, watch};
 use crate::media::{EncodedPicture, Fanned, Kind, Size, VideoCodec};
 use crate::stats::{Counted, Stats};
-
-/// Pictures that may be known of without having come out: more than three seconds' worth, when
-/// the watchdog has told of the encoder. Those that are dropped before the encoder are found
-/// missing when the next one comes out.
-const IN_FLIGHT: usize = 100;
 
 /// What an encoder is to make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +65,8 @@ pub enum Error {
 
 /// A running encoder. Dropping it ends it at once; its inputs then lead nowhere.
 pub struct Encoder {
-    pipeline: gst::Pipeline,
+    /// Runs as long as this lives.
+    _pipeline: gst::Pipeline,
     backend: Backend,
     element: Element,
     shared: Arc<Shared>,
@@ -85,17 +80,6 @@ pub struct Input {
     source: AppSrc,
     encoder: Element,
     shared: Arc<Shared>,
-}
-
-/// What goes with a picture.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PictureMeta {
-    /// The tick it was composed at; also its buffer's PTS.
-    pub at: MediaTime,
-    /// Serial number of its layout.
-    pub layout: u64,
-    /// For each source frame first shown in it: when its last packet had arrived.
-    pub arrivals: Vec<MediaTime>,
 }
 
 struct Shared {
@@ -115,10 +99,7 @@ struct State {
     gate: KeyframeGate,
     watchdog: Watchdog,
     stalled: bool,
-    /// Of the pictures that are on their way through, oldest first.
-    in_flight: VecDeque<PictureMeta>,
-    /// Of the last picture that went in.
-    layout: u64,
+    in_flight: InFlight,
 }
 
 impl Encoder {
@@ -153,7 +134,7 @@ impl Encoder {
         pipeline.play()?;
         watch(Arc::downgrade(&shared) as Weak<dyn Watched>);
         Ok(Self {
-            pipeline,
+            _pipeline: pipeline,
             backend,
             input: Input {
                 source,
@@ -181,11 +162,6 @@ impl Encoder {
     pub fn set_bitrate(&self, bitrate: u32) {
         self.backend.set_bitrate(&self.element, bitrate);
     }
-
-    /// The pipeline, for looking at.
-    pub fn pipeline(&self) -> &gst::Pipeline {
-        &self.pipeline
-    }
 }
 
 impl Drop for Encoder {
@@ -205,12 +181,9 @@ impl Input {
             let mut state = self.shared.lock();
             state.watchdog.input(clock::now());
             let keyframe = state.gate.ask(meta.at);
-            if state.in_flight.len() == IN_FLIGHT {
-                state.in_flight.pop_front();
-                self.shared.stats.dropped("encode", 1);
-            }
-            state.layout = meta.layout;
-            state.in_flight.push_back(meta);
+            self.shared
+                .stats
+                .dropped("encode", state.in_flight.enter(meta));
             keyframe
         };
         if keyframe && let Some(pad) = self.encoder.static_pad("src") {
@@ -291,30 +264,6 @@ fn listen(pipeline: &gst::Pipeline, encoder: &Element, shared: &Arc<Shared>) -> 
     Ok(())
 }
 
-/// The packets of one picture: a payloader may hand them on in several lists.
-#[derive(Default)]
-struct AccessUnit {
-    bytes: Vec<u8>,
-    payloads: Vec<Range<usize>>,
-}
-
-impl AccessUnit {
-    /// Adds a packet; answers whether it was the picture's last, by its marker bit.
-    fn take(&mut self, packet: &BufferRef) -> Result<bool, gstreamer::glib::BoolError> {
-        let packet = RTPBuffer::from_buffer_readable(packet)?;
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(packet.payload()?);
-        self.payloads.push(start..self.bytes.len());
-        Ok(packet.is_marker())
-    }
-
-    /// The payloads of the whole picture, in one piece of memory.
-    fn payloads(&mut self) -> Vec<Bytes> {
-        let bytes = Bytes::from(std::mem::take(&mut self.bytes));
-        self.payloads.drain(..).map(|r| bytes.slice(r)).collect()
-    }
-}
-
 impl Shared {
     /// A picture has come out.
     fn picture(&self, at: MediaTime, keyframe: bool, payloads: Vec<Bytes>) {
@@ -327,7 +276,7 @@ impl Shared {
             if keyframe {
                 state.gate.made(at);
             }
-            let (meta, dropped) = state.claim(at);
+            let (meta, dropped) = state.in_flight.leave(at);
             self.stats.dropped("encode", dropped);
             meta
         };
@@ -359,31 +308,6 @@ impl Shared {
     }
 }
 
-impl State {
-    /// The meta of the picture of `at`, and how many before it were dropped on the way.
-    fn claim(&mut self, at: MediaTime) -> (PictureMeta, u64) {
-        // Encoders that count in the frame rate's units may round.
-        const ROUNDING: Duration = Duration::from_millis(1);
-        let mut dropped = 0;
-        while let Some(first) = self.in_flight.front() {
-            if first.at > at.plus(ROUNDING) {
-                break;
-            }
-            let first = self.in_flight.pop_front().expect("looked at just now");
-            if first.at.plus(ROUNDING) >= at {
-                return (first, dropped);
-            }
-            dropped += 1;
-        }
-        let meta = PictureMeta {
-            at,
-            layout: self.layout,
-            arrivals: Vec::new(),
-        };
-        (meta, dropped)
-    }
-}
-
 impl Watched for Shared {
     fn check(&self, now: MediaTime) {
         let stalled = {
@@ -401,11 +325,12 @@ impl Watched for Shared {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
+    use std::time::Duration;
 
     use gstreamer::Buffer;
     use rand::rngs::SmallRng;
     use rand::{RngExt, SeedableRng};
-    use tokio::sync::mpsc::error::TryRecvError;
+    use tokio::runtime::{Builder, Runtime};
 
     use super::*;
     use crate::fanout::{ListenerId, Receiver, listener};
@@ -419,6 +344,7 @@ mod tests {
         encoder: Encoder,
         config: Config,
         pictures: Receiver<EncodedPicture>,
+        runtime: Runtime,
         output: Arc<Fanout<EncodedPicture>>,
         events: mpsc::Receiver<Event>,
         stats: Arc<Stats>,
@@ -452,6 +378,7 @@ mod tests {
                 encoder,
                 config,
                 pictures,
+                runtime: Builder::new_current_thread().enable_time().build().unwrap(),
                 output,
                 events,
                 stats,
@@ -488,15 +415,10 @@ mod tests {
         }
 
         fn receive(&mut self) -> SharedPicture {
-            let until = std::time::Instant::now() + PATIENCE;
-            loop {
-                match self.pictures.try_recv() {
-                    Ok(picture) => return picture,
-                    Err(TryRecvError::Empty) if std::time::Instant::now() < until => {
-                        std::thread::sleep(Duration::from_millis(1));
-                    }
-                    Err(error) => panic!("{error}; {:?}", self.events.try_recv()),
-                }
+            let next = async { tokio::time::timeout(PATIENCE, self.pictures.recv()).await };
+            match self.runtime.block_on(next) {
+                Ok(Some(picture)) => picture,
+                none => panic!("{none:?}; {:?}", self.events.try_recv()),
             }
         }
 
@@ -649,13 +571,11 @@ mod tests {
         }
         let (sender, mut newcomer) = listener();
         bench.output.attach(ListenerId(2), sender);
+        // The first picture tells of them. It may come out a moment before that is noted.
         let first = (0..3).find(|_| bench.step().keyframe);
-        assert_eq!(
-            first,
-            Some(1),
-            "the picture after the one that told of them"
-        );
-        let picture = newcomer.try_recv().unwrap();
+        assert!(matches!(first, Some(1 | 2)), "{first:?}");
+        let next = async { tokio::time::timeout(PATIENCE, newcomer.recv()).await };
+        let picture = bench.runtime.block_on(next).unwrap().unwrap();
         assert!(picture.keyframe);
     }
 
@@ -760,6 +680,7 @@ mod tests {
         let Bench {
             encoder, output, ..
         } = bench;
+        let before = input.shared.lock().in_flight.clone();
         drop(encoder);
         let meta = PictureMeta {
             at: MediaTime(0),
@@ -767,7 +688,7 @@ mod tests {
             arrivals: Vec::new(),
         };
         input.push(Buffer::new(), meta);
-        assert!(input.shared.lock().in_flight.is_empty());
+        assert_eq!(input.shared.lock().in_flight, before);
         assert_eq!(output.len(), 1);
     }
 }

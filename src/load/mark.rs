@@ -83,14 +83,15 @@ pub fn read(plane: Plane<'_>, tile: Rect, source: Size) -> Option<Mark> {
         .find_map(|scale| read_at(plane, tile, source, scale))
 }
 
-/// Scales from source to tile worth trying, the likeliest first.
-fn scales(tile: Size, source: Size) -> [f64; 5] {
+/// Scales from source to tile worth trying, the likeliest first; the last two are for mixers that
+/// cut a little more to copy or double pixels as they are.
+fn scales(tile: Size, source: Size) -> [f64; 7] {
     let across = tile.width as f64 / source.width as f64;
     let down = tile.height as f64 / source.height as f64;
     let (whole, full) = (across.min(down), across.max(down));
     let cropped = full.min(whole / (1.0 - CROP));
     let between = |share: f64| whole + (cropped - whole) * share;
-    [cropped, whole, full, between(0.5), between(0.75)]
+    [cropped, whole, full, between(0.5), between(0.75), 1.0, 2.0]
 }
 
 fn read_at(plane: Plane<'_>, tile: Rect, source: Size, scale: f64) -> Option<Mark> {
@@ -212,6 +213,18 @@ mod tests {
         seed: u64,
     ) -> Vec<u8> {
         let scale = scales(tile.size(), size)[0];
+        scaled(source, size, scale, tile, canvas, noise, seed)
+    }
+
+    fn scaled(
+        source: &[u8],
+        size: Size,
+        scale: f64,
+        tile: Rect,
+        canvas: Size,
+        noise: i16,
+        seed: u64,
+    ) -> Vec<u8> {
         let mut out = vec![16; (canvas.width * canvas.height) as usize];
         let mut rng = SmallRng::seed_from_u64(seed);
         for y in 0..tile.height {
@@ -317,6 +330,28 @@ mod tests {
             draw(&mut luma, size, mark);
             let out = shown(&luma, size, tile, small, 30, frame as u64);
             assert_eq!(read(plane(&out, small), tile, size), Some(mark));
+        }
+    }
+
+    #[test]
+    fn pixels_copied_or_doubled_as_they_are_can_be_read() {
+        let size = Size::new(640, 360);
+        let mark = Mark {
+            source: 9,
+            frame: 4_711,
+        };
+        let mut luma = textured(size, 3);
+        draw(&mut luma, size, mark);
+        for (scale, width, height) in [(1.0, 608, 344), (2.0, 1_216, 688)] {
+            let tile = Rect {
+                x: 16,
+                y: 16,
+                width,
+                height,
+            };
+            let canvas = Size::new(1_280, 720);
+            let out = scaled(&luma, size, scale, tile, canvas, 40, 1);
+            assert_eq!(read(plane(&out, canvas), tile, size), Some(mark));
         }
     }
 

@@ -335,32 +335,31 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn everybody_sees_and_hears_what_comes_back() {
         let url = echo::start().await;
-        for codec in ["h264", "vp8"] {
-            let line = format!(
-                "--url {url} --publishers 2 --seconds 3 --settle 0 --codec {codec} \
-                 --downlink {codec} --decode 1"
-            );
-            let report = run(options(&line)).await.unwrap();
-            println!("{report}");
-            assert_eq!(report.clients.len(), 2);
-            for client in &report.clients {
-                assert_eq!(client.error, None);
-                assert!(client.pictures_per_second > 0.0, "{client:?}");
-                assert!(client.audio_packets_per_second > 0.0, "{client:?}");
-                assert!(client.join_ms.is_some() && client.first_picture_ms.is_some());
-            }
-            let sample = report.sample.unwrap();
-            assert_eq!(sample.tiles.len(), 1);
-            assert!(sample.tiles[0].marks_per_second > 0.0);
-            assert_eq!(sample.strange_marks, 0);
-            assert!(sample.video_latency_ms.unwrap().count > 10);
-            assert!(sample.audio_latency_ms.unwrap().count >= 1);
-            assert!(sample.skew_ms.is_some());
-            assert_eq!(
-                report.clients.iter().filter(|c| c.sample.is_some()).count(),
-                1
-            );
+        tokio::join!(echoed(&url, "h264"), echoed(&url, "vp8"));
+    }
+
+    async fn echoed(url: &str, codec: &str) {
+        let line = format!(
+            "--url {url} --publishers 2 --seconds 2 --settle 0 --codec {codec} \
+             --downlink {codec} --decode 1"
+        );
+        let report = run(options(&line)).await.unwrap();
+        assert_eq!(report.clients.len(), 2);
+        for client in &report.clients {
+            assert_eq!(client.error, None);
+            assert!(client.pictures_per_second > 0.0, "{client:?}");
+            assert!(client.audio_packets_per_second > 0.0, "{client:?}");
+            assert!(client.join_ms.is_some() && client.first_picture_ms.is_some());
         }
+        let sample = report.sample.unwrap();
+        assert_eq!(sample.tiles.len(), 1);
+        assert!(sample.tiles[0].marks_per_second > 0.0);
+        assert_eq!(sample.strange_marks, 0);
+        assert!(sample.video_latency_ms.unwrap().count > 10);
+        assert!(sample.audio_latency_ms.unwrap().count >= 1);
+        assert!(sample.skew_ms.is_some());
+        let sampled = report.clients.iter().filter(|c| c.sample.is_some());
+        assert_eq!(sampled.count(), 1);
     }
 
     #[tokio::test]

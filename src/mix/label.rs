@@ -63,7 +63,8 @@ pub fn name_strip(name: &DisplayName, tile: Size) -> Option<Arc<Overlay>> {
     }
     text::picture(&Line {
         text: name.as_str().to_owned(),
-        pixels: (tile.height / 16).clamp(12, 28) & !1,
+        // Of a tall tile its width counts.
+        pixels: (tile.height.min(tile.width * 9 / 16) / 16).clamp(12, 28) & !1,
         width: tile.width,
         style: Style::Strip,
     })

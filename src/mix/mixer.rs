@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gstreamer::Buffer;
 
@@ -17,12 +18,12 @@ use crate::id::ParticipantId;
 use crate::media::{Rect, Size};
 use crate::stats::Stats;
 
-/// A picture that has not changed for so many ticks (half a second at 25 a second) is still.
-const STILL_AFTER: u32 = 12;
-/// Of still pictures every third is encoded: avatars and empty rooms need no more, and a keyframe
-/// is still at hand within 120 ms. Not rarer: with pauses over 190 ms after 40 ms ones a receiver
-/// counts a freeze (W3C `freezeCount`).
-const STILL_EVERY: u32 = 3;
+/// A picture that has not changed for so long is still.
+const STILL_AFTER: Duration = Duration::from_millis(500);
+/// Still pictures go out this far apart, to the next tick: avatars and empty rooms need no more,
+/// and a keyframe is at hand within 120 ms. Not rarer: with pauses over 190 ms after 40 ms ones
+/// a receiver counts a freeze (W3C `freezeCount`).
+const STILL_GAP: Duration = Duration::from_millis(100);
 
 /// What the video loop keeps from tick to tick.
 pub struct Mixer {
@@ -40,8 +41,10 @@ struct Mix {
     /// Whose frame of which serial was shown in it.
     shown: HashMap<ParticipantId, u64>,
     layout: Option<u64>,
-    /// Ticks since anything changed.
-    still: u32,
+    /// When anything changed last.
+    changed: MediaTime,
+    /// When a picture went out last.
+    sent: MediaTime,
 }
 
 /// The frame of each source that is due at this tick, by the address of its queue: asked for
@@ -52,7 +55,7 @@ impl Mixer {
     /// With nothing to do.
     pub fn new(stats: Arc<Stats>, report: Report) -> Self {
         let plan = VideoPlan {
-            period: std::time::Duration::from_millis(40),
+            period: Duration::from_millis(40),
             mixes: Vec::new(),
         };
         Self {
@@ -102,12 +105,13 @@ impl Mixer {
                 },
             };
             let scene = scene(mix, due);
-            if !state.wants(mix, &scene) {
+            if !state.wants(mix, &scene, at) {
                 continue;
             }
             match state.canvases.compose(&scene, &mut self.tiles, at) {
                 Ok(Some(picture)) => {
                     let arrivals = state.note(mix, &scene, due);
+                    state.sent = at;
                     let meta = PictureMeta {
                         at,
                         layout: mix.layout,
@@ -148,18 +152,17 @@ impl Mix {
             looks: Vec::new(),
             shown: HashMap::new(),
             layout: None,
-            still: 0,
+            changed: MediaTime(0),
+            sent: MediaTime(0),
         })
     }
 
     /// Whether a picture of this scene is to go out.
-    fn wants(&mut self, mix: &VideoMix, scene: &Scene) -> bool {
+    fn wants(&mut self, mix: &VideoMix, scene: &Scene, at: MediaTime) -> bool {
         if self.layout != Some(mix.layout) || scene.looks() != self.looks {
-            self.still = 0;
-            return true;
+            self.changed = at;
         }
-        self.still += 1;
-        self.still < STILL_AFTER || (self.still - STILL_AFTER).is_multiple_of(STILL_EVERY)
+        at.since(self.changed) < STILL_AFTER || at.since(self.sent) >= STILL_GAP
     }
 
     /// Remembers what goes out; the arrivals of the frames that were not shown before.
@@ -241,7 +244,7 @@ fn content(tile: &Tile, frame: Option<&Arc<Frame>>) -> Content {
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
-    use std::time::Duration;
+    use std::time::Instant;
 
     use super::super::layout::grid;
     use super::super::pixels::Yuv;
@@ -250,6 +253,7 @@ mod tests {
     use crate::encode::video::Input;
     use crate::media::Fit;
 
+    const PATIENCE: Duration = Duration::from_secs(20);
     const SIZE: Size = Size::new(640, 360);
     const COLOURS: [Yuv; 3] = [
         Yuv::from_rgb(255, 0, 0),
@@ -272,12 +276,17 @@ mod tests {
             let noted = reports.clone();
             let report = Arc::new(move |event| {
                 if let MixEvent::LayoutShown { mix, layout, at } = event {
-                    noted.lock().unwrap().push((mix.0, layout, at.0));
+                    noted
+                        .lock()
+                        .unwrap()
+                        .push((mix.0, layout, at.0 / 40_000_000));
                 }
             });
             Self {
                 mixer: Mixer::new(Arc::default(), report),
-                sources: (0..3).map(|_| Arc::default()).collect(),
+                sources: (0..3)
+                    .map(|_| Arc::new(Frames::new(Arc::default())))
+                    .collect(),
                 due: Due::new(),
                 reports,
                 tick: 0,
@@ -331,10 +340,10 @@ mod tests {
         fn tick(&mut self) -> Vec<(u64, Buffer, PictureMeta)> {
             let mut out = Vec::new();
             self.tick += 1;
-            self.mixer
-                .compose(MediaTime(self.tick), &self.due, |mix, picture, meta| {
-                    out.push((mix.id.0, picture, meta));
-                });
+            let at = MediaTime(self.tick * 40_000_000);
+            self.mixer.compose(at, &self.due, |mix, picture, meta| {
+                out.push((mix.id.0, picture, meta));
+            });
             out
         }
     }
@@ -427,7 +436,9 @@ mod tests {
         let mut mix = room.mix(0, 1, None);
         mix.tiles.clear();
         room.adopt(vec![mix]);
+        let until = Instant::now() + PATIENCE;
         let white = loop {
+            assert!(Instant::now() < until, "no words; are fonts installed?");
             // Until the words are rendered, on their own thread.
             let Some((_, picture, _)) = room.tick().pop() else {
                 std::thread::yield_now();
@@ -461,7 +472,9 @@ mod tests {
                 strip.filter(|(x, y)| seen.at(*x, *y).y > 200).count()
             })
         };
+        let until = Instant::now() + PATIENCE;
         loop {
+            assert!(Instant::now() < until, "no name; are fonts installed?");
             room.frame(2, 0);
             let pictures = room.tick();
             assert_eq!(bright(&pictures[0].1), 0);

@@ -14,4 +14,5 @@ pub mod plan;
 mod testing;
 pub mod text;
 pub mod tiles;
+mod turn;
 pub mod video;

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use cosmic_text::{
     Align, Attrs, Buffer, Color, Ellipsize, EllipsizeHeightLimit, Family, FontSystem, Metrics,
-    Shaping, SwashCache, Weight, Wrap,
+    Shaping, SwashCache, Wrap,
 };
 
 use super::overlay::Overlay;
@@ -45,6 +45,15 @@ const KEPT: usize = 1024;
 /// Lines waiting to be rendered, at a millisecond or so each. When full, askers ask again at
 /// their next tick.
 const WAITING: usize = 256;
+
+/// Families to write in, the first that is installed; signs they lack are taken from any other.
+const FAMILIES: [&str; 5] = [
+    "Noto Sans",
+    "DejaVu Sans",
+    "Liberation Sans",
+    "Open Sans",
+    "Roboto",
+];
 
 /// The strip behind a label: enough for white text over a white picture (WCAG: 4.5 to 1).
 const STRIP: [u8; 4] = [0, 0, 0, 160];
@@ -154,9 +163,16 @@ struct Renderer {
 
 impl Renderer {
     fn new() -> Self {
-        let fonts = FontSystem::new();
+        let mut fonts = FontSystem::new();
         if fonts.db().is_empty() {
             tracing::warn!("no fonts are installed: names and initials are not drawn");
+        }
+        let has = |family: &&&str| {
+            let mut families = fonts.db().faces().flat_map(|face| &face.families);
+            families.any(|(name, _)| name == **family)
+        };
+        if let Some(family) = FAMILIES.iter().find(has) {
+            fonts.db_mut().set_sans_serif_family(*family);
         }
         Self {
             fonts,
@@ -179,9 +195,7 @@ impl Renderer {
         buffer.set_wrap(Wrap::None);
         buffer.set_ellipsize(Ellipsize::End(EllipsizeHeightLimit::Lines(1)));
         buffer.set_size(Some(room as f32), Some(height as f32));
-        let attrs = Attrs::new()
-            .family(Family::SansSerif)
-            .weight(Weight::MEDIUM);
+        let attrs = Attrs::new().family(Family::SansSerif);
         let text = one_line(&line.text);
         // Left even if the text runs from right to left: the picture is cut to what is drawn.
         buffer.set_text(&text, &attrs, Shaping::Advanced, Some(Align::Left));

@@ -14,10 +14,10 @@ use tokio::sync::{mpsc, oneshot};
 use webrtc::peer_connection::{PeerConnection, RTCIceCandidateInit, RTCSessionDescription};
 use webrtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 
-use super::engine::build;
+use super::library::{DtlsRole, build, kind_of};
 use super::life::{self, Command, Events, Negotiator, Next};
 use super::link::{Link, Outgoing};
-use super::negotiation::{add_track, kind_of};
+use super::negotiation::add_track;
 use super::runtime::Sockets;
 use super::sdp::{self, Description, Format, default_formats};
 use super::{Error, Uplink};
@@ -87,6 +87,7 @@ impl Client {
             Sockets::Own,
             options.local_ip,
             [&audio, &video],
+            DtlsRole::Client,
             handler,
         )
         .await?;

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
-use super::engine::{Engine, build};
+use super::engine::Engine;
+use super::library::build;
 use super::life::{self, Command, Events};
 use super::link::Link;
 use super::negotiation::{Answerer, Request};
@@ -152,6 +153,7 @@ pub(super) async fn accept(
         Sockets::Shared(port.clone()),
         local_ip,
         [&audio, &video],
+        offer.dtls_role(),
         events,
     )
     .await?;

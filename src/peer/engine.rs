@@ -1,54 +1,18 @@
-//! What all connections of the process share, and how the library is set up.
+//! What all connections of the process share: the port.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
-use std::time::Duration;
 
-use rtc::ice::mdns::MulticastDnsMode;
-use rtc::interceptor::{
-    NackGeneratorBuilder, NackResponderBuilder, ReceiverReportBuilder, Registry, Slot,
-    TwccReceiverBuilder,
-};
-use rtc::peer_connection::configuration::media_engine::{
-    MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_VP8, MediaEngine,
-};
-use rtc::rtp_transceiver::rtp_sender::{
-    RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability, RtpCodecKind,
-};
 use rtc::shared::ifaces::ifaces;
 use tokio::task::JoinHandle;
-use webrtc::peer_connection::{
-    PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, SettingEngineBuilder,
-    SrtpProtectionProfile,
-};
 
 use super::connection::{self, Peer};
-use super::link::Link;
 use super::mux::Mux;
-use super::negotiation::kind_of;
-use super::rtx::{self, Rtx};
-use super::runtime::{PeerRuntime, Sockets};
-use super::sdp::{Candidate, Codec, Format, Transport};
-use super::tap::{self, Tap};
+use super::sdp::{Candidate, Transport};
 use super::{Error, Options, Uplink, mux_tcp};
-use crate::media::{AUDIO_CLOCK, Kind, VIDEO_CLOCK};
 use crate::stats::Stats;
 
-/// Nothing heard for this long is a connection in trouble. Checks go out every second
-/// ([`KEEPALIVE`]), so this is two of them lost.
-const DISCONNECTED: Duration = Duration::from_millis(2_500);
-/// The agent gives up after this much more. Longer than the connection's own patience (it ends a
-/// disconnected connection, and one that does not come about), so that checks go on meanwhile.
-const FAILED: Duration = Duration::from_secs(15);
-const KEEPALIVE: Duration = Duration::from_secs(1);
-/// Holes are asked for, and asked for again, in this rhythm: a jitter buffer of 100 ms gets two or
-/// three chances on a path of 20 ms.
-const NACK_INTERVAL: Duration = Duration::from_millis(20);
-/// Then a keyframe is the better cure.
-const NACKS_PER_PACKET: u16 = 10;
-/// Transport-wide feedback: Chrome's estimator wants 50 to 250 ms.
-const FEEDBACK_INTERVAL: Duration = Duration::from_millis(100);
 /// Candidates in an answer, per transport. A host with more addresses than that has bridges.
 const CANDIDATES: usize = 16;
 /// Tries to find a port number that is free for UDP and TCP.
@@ -218,143 +182,6 @@ fn is_link_local(ip: &IpAddr) -> bool {
         IpAddr::V4(ip) => ip.is_link_local(),
         IpAddr::V6(ip) => ip.is_unicast_link_local(),
     }
-}
-
-/// Builds the library's side of a connection.
-pub(super) async fn build(
-    link: &Arc<Link>,
-    sockets: Sockets,
-    local_ip: IpAddr,
-    formats: [&[Format]; 2],
-    handler: Arc<dyn PeerConnectionEventHandler>,
-) -> Result<Arc<dyn PeerConnection>, Error> {
-    let media = media_engine(formats).map_err(Error::at("register codecs"))?;
-    let settings = SettingEngineBuilder::new()
-        .with_multicast_dns_mode(MulticastDnsMode::Disabled)
-        // GCM is cheaper; older clients only have the other.
-        .with_srtp_protection_profiles(vec![
-            SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm,
-            SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
-        ])
-        .with_ice_timeouts(Some(DISCONNECTED), Some(FAILED), Some(KEEPALIVE))
-        .build();
-    let any_port = SocketAddr::new(local_ip, 0);
-    let connection = PeerConnectionBuilder::new()
-        .with_media_engine(media)
-        .with_interceptor_registry(interceptors(link))
-        .with_setting_engine(settings)
-        .with_handler(handler)
-        .with_runtime(Arc::new(PeerRuntime {
-            sockets,
-            wire: link.wire.clone(),
-        }))
-        .with_udp_addrs(vec![any_port])
-        .with_tcp_addrs(vec![any_port])
-        .build()
-        .await
-        .map_err(Error::at("set up a connection"))?;
-    Ok(Arc::new(connection))
-}
-
-fn interceptors(link: &Arc<Link>) -> Registry {
-    Registry::new()
-        .with(Slot::NackResponder, NackResponderBuilder::new().build())
-        .with(Slot::Custom(rtx::SLOT), Rtx::new(link.clone()))
-        .with(
-            Slot::NackGenerator,
-            NackGeneratorBuilder::new()
-                .with_interval(NACK_INTERVAL)
-                .with_max_nacks_per_packet(NACKS_PER_PACKET)
-                .build(),
-        )
-        .with(
-            Slot::TwccReceiver,
-            TwccReceiverBuilder::new()
-                .with_interval(FEEDBACK_INTERVAL)
-                .build(),
-        )
-        .with(Slot::ReceiverReport, ReceiverReportBuilder::new().build())
-        .with(Slot::Custom(tap::SLOT), Tap::new(link.clone()))
-}
-
-/// The library's name for a codec, with the feedback we understand.
-pub(super) fn codec(format: &Format) -> RTCRtpCodec {
-    let (name, clock_rate, channels) = match format.codec {
-        Codec::Opus => (MIME_TYPE_OPUS, AUDIO_CLOCK, 2),
-        Codec::Vp8 => (MIME_TYPE_VP8, VIDEO_CLOCK, 0),
-        Codec::H264 { .. } => (MIME_TYPE_H264, VIDEO_CLOCK, 0),
-    };
-    // Opus repairs itself (in-band FEC); asking for it again would come too late.
-    let feedback: &[(&str, &str)] = match format.codec.kind() {
-        Kind::Audio => &[("transport-cc", "")],
-        Kind::Video => &[
-            ("transport-cc", ""),
-            ("goog-remb", ""),
-            ("ccm", "fir"),
-            ("nack", ""),
-            ("nack", "pli"),
-        ],
-    };
-    RTCRtpCodec {
-        mime_type: name.to_owned(),
-        clock_rate,
-        channels,
-        sdp_fmtp_line: format.parameters.clone(),
-        rtcp_feedback: feedback
-            .iter()
-            .map(|(typ, parameter)| RTCPFeedback {
-                typ: (*typ).to_owned(),
-                parameter: (*parameter).to_owned(),
-            })
-            .collect(),
-    }
-}
-
-fn media_engine(formats: [&[Format]; 2]) -> Result<MediaEngine, rtc::shared::error::Error> {
-    let mut media = MediaEngine::default();
-    for format in formats.into_iter().flatten() {
-        let kind = kind_of(format.codec.kind());
-        let primary = RTCRtpCodecParameters {
-            rtp_codec: codec(format),
-            payload_type: format.payload_type,
-        };
-        media.register_codec(primary, kind)?;
-        if let Some(rtx) = format.rtx {
-            let retransmissions = RTCRtpCodecParameters {
-                rtp_codec: RTCRtpCodec {
-                    mime_type: "video/rtx".to_owned(),
-                    clock_rate: VIDEO_CLOCK,
-                    channels: 0,
-                    sdp_fmtp_line: format!("apt={}", format.payload_type),
-                    rtcp_feedback: Vec::new(),
-                },
-                payload_type: rtx,
-            };
-            media.register_codec(retransmissions, kind)?;
-        }
-    }
-    const BOTH: &[RtpCodecKind] = &[RtpCodecKind::Audio, RtpCodecKind::Video];
-    for (uri, kinds) in [
-        ("urn:ietf:params:rtp-hdrext:sdes:mid", BOTH),
-        (
-            "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01",
-            BOTH,
-        ),
-        (
-            "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time",
-            BOTH,
-        ),
-        ("urn:ietf:params:rtp-hdrext:ssrc-audio-level", &BOTH[..1]),
-        ("urn:3gpp:video-orientation", &BOTH[1..]),
-    ] {
-        for kind in kinds {
-            let extension = RTCRtpHeaderExtensionCapability {
-                uri: uri.to_owned(),
-            };
-            media.register_header_extension(extension, *kind, None)?;
-        }
-    }
-    Ok(media)
 }
 
 #[cfg(test)]

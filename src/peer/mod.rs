@@ -25,6 +25,8 @@ mod connection;
 mod engine;
 mod error;
 mod inbound;
+mod introduced;
+mod library;
 mod life;
 mod link;
 mod mux;

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use rtc::media_stream::MediaStreamTrack;
 use rtc::rtp_transceiver::rtp_sender::{
-    RTCRtpCodingParameters, RTCRtpEncodingParameters, RTCRtpRtxParameters, RtpCodecKind,
+    RTCRtpCodingParameters, RTCRtpEncodingParameters, RTCRtpRtxParameters,
 };
 use tokio::sync::oneshot;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::peer_connection::{PeerConnection, RTCSessionDescription};
 
 use super::Error;
-use super::engine::{Engine, codec};
+use super::engine::Engine;
+use super::library::{codec, kind_of};
 use super::life::{Negotiator, Next, Watched};
 use super::link::Link;
 use super::mux::MuxPort;
@@ -22,14 +23,6 @@ use crate::media::{Kind, VideoCodec};
 
 /// An offer, and where its answer goes.
 pub(super) type Request = (String, oneshot::Sender<Result<String, Error>>);
-
-/// The library's name for a kind.
-pub(super) fn kind_of(kind: Kind) -> RtpCodecKind {
-    match kind {
-        Kind::Audio => RtpCodecKind::Audio,
-        Kind::Video => RtpCodecKind::Video,
-    }
-}
 
 /// Adds what we send of a kind.
 pub(super) async fn add_track(

@@ -39,27 +39,26 @@ impl Rtx {
         }
     }
 
-    /// Whether anything is left of `packet`.
-    fn unwrap(&self, packet: &mut rtp::Packet) -> bool {
+    /// Makes a retransmission what it repeats. Padding, a probe for bandwidth, is left as it is:
+    /// the interceptors that count arrivals have to see it.
+    fn unwrap(&self, packet: &mut rtp::Packet) {
         let payload_type = packet.header.payload_type;
         let Some(Payload::Rtx(original)) = self.link.negotiated().payload(payload_type) else {
-            return true;
+            return;
         };
         let ssrc = match self.repairs.get(&packet.header.ssrc) {
             Some(ssrc) => *ssrc,
             // The description did not say whose it is; there is one video stream.
             None => self.link.remote_video.load(Ordering::Relaxed),
         };
-        // Without an original sequence number it is padding, a probe for bandwidth.
         if ssrc == 0 || packet.payload.len() < 2 {
-            return false;
+            return;
         }
         packet.header.ssrc = ssrc;
         packet.header.payload_type = original;
         packet.header.sequence_number = u16::from_be_bytes([packet.payload[0], packet.payload[1]]);
         packet.header.padding = false;
         packet.payload = packet.payload.slice(2..);
-        true
     }
 }
 
@@ -71,13 +70,10 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Rtx {
     type Time = Instant;
 
     fn handle_read(&mut self, mut message: TaggedPacket) -> Result<(), Error> {
-        let keep = match &mut message.message.packet {
-            Packet::Rtp(packet) => self.unwrap(packet),
-            _ => true,
-        };
-        if keep {
-            self.reads.push_back(message);
+        if let Packet::Rtp(packet) = &mut message.message.packet {
+            self.unwrap(packet);
         }
+        self.reads.push_back(message);
         Ok(())
     }
 

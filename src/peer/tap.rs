@@ -64,9 +64,14 @@ impl Tap {
     fn rtp(&mut self, packet: rtp::Packet) {
         let negotiated = self.link.negotiated();
         let header = &packet.header;
-        let Some(Payload::Media(codec)) = negotiated.payload(header.payload_type) else {
-            self.link.stats.dropped("inbound_unknown", 1);
-            return;
+        let codec = match negotiated.payload(header.payload_type) {
+            Some(Payload::Media(codec)) => codec,
+            // What is left of retransmissions here is padding.
+            Some(Payload::Rtx(_)) => return,
+            None => {
+                self.link.stats.dropped("inbound_unknown", 1);
+                return;
+            }
         };
         let kind = codec.kind();
         let arrived = self.link.wire.arrived();
@@ -74,11 +79,13 @@ impl Tap {
             Kind::Audio => &mut self.audio,
             Kind::Video => &mut self.video,
         };
-        match inbound.packet(arrived, header.ssrc, codec) {
+        match inbound.packet(arrived, header.ssrc, header.sequence_number, codec) {
             Verdict::Foreign => {
                 self.link.stats.dropped("inbound_unknown", 1);
                 return;
             }
+            // Chrome probes for bandwidth by sending packets again.
+            Verdict::Repeated => return,
             Verdict::Starts => {
                 self.link.uplink.track(kind, codec.video());
                 if kind == Kind::Video {

@@ -300,9 +300,7 @@ impl Room {
     fn media(&mut self, event: MediaEvent) {
         match event {
             MediaEvent::Video(id, event) => self.video_decoder(id, event),
-            MediaEvent::Audio(id, decode::audio::Event::Failed(why)) => {
-                self.uplink_failed(id, Kind::Audio, &why);
-            }
+            MediaEvent::Audio(id, event) => self.audio_decoder(id, event),
             MediaEvent::Encoder(mix, event) => {
                 let why = match event {
                     encode::video::Event::Failed(why) => why,
@@ -346,6 +344,16 @@ impl Room {
                 self.apply(Event::Live { id, live: false });
                 self.uplink_failed(id, Kind::Video, &why);
             }
+        }
+    }
+
+    fn audio_decoder(&self, id: ParticipantId, event: decode::audio::Event) {
+        use decode::audio::Event as Decoder;
+        match event {
+            Decoder::Stalled => self.uplink_failed(id, Kind::Audio, "nothing could be decoded"),
+            Decoder::Failed(why) => self.uplink_failed(id, Kind::Audio, &why),
+            // A voice that pauses is silence in the sum; nobody needs to be told.
+            Decoder::Started | Decoder::Frozen | Decoder::Resumed => {}
         }
     }
 

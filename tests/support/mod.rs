@@ -155,3 +155,81 @@ impl Pair {
         self
     }
 }
+
+/// Replaces port numbers in the candidates of an answer.
+pub fn through(answer: &str, port: u16) -> String {
+    answer
+        .lines()
+        .map(|line| {
+            let mut words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            if line.starts_with("a=candidate:") {
+                words[5] = port.to_string();
+            }
+            words.join(" ") + "\r\n"
+        })
+        .collect()
+}
+
+/// A path that loses every `n`th media packet in both directions, starting when told to.
+pub struct LossyPath {
+    pub port: u16,
+    pub every: Arc<std::sync::atomic::AtomicUsize>,
+    pub lost: Arc<std::sync::atomic::AtomicUsize>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for LossyPath {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl LossyPath {
+    /// Between one client and `server`.
+    pub async fn to(server: SocketAddr) -> Self {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        let near = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let far = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        far.connect(server).await.unwrap();
+        let port = near.local_addr().unwrap().port();
+        let (every, lost) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+        let (wanted, counted) = (every.clone(), lost.clone());
+        let task = tokio::spawn(async move {
+            let (mut up, mut down) = ([0; 2048], [0; 2048]);
+            let mut client = None;
+            let mut seen = 0;
+            let mut loses = move |packet: &[u8]| {
+                // RTP, not RTCP (RFC 5761), not DTLS, not STUN.
+                let media = (128..192).contains(&packet[0]) && !(192..224).contains(&packet[1]);
+                let every = wanted.load(Ordering::Relaxed);
+                seen += usize::from(media && every > 0);
+                let lose = media && every > 0 && seen % every == 0;
+                counted.fetch_add(usize::from(lose), Ordering::Relaxed);
+                lose
+            };
+            loop {
+                tokio::select! {
+                    received = near.recv_from(&mut up) => {
+                        let (length, from) = received.unwrap();
+                        client = Some(from);
+                        if !loses(&up[..length]) {
+                            far.send(&up[..length]).await.unwrap();
+                        }
+                    }
+                    received = far.recv(&mut down) => {
+                        let length = received.unwrap();
+                        if let Some(client) = client && !loses(&down[..length]) {
+                            near.send_to(&down[..length], client).await.unwrap();
+                        }
+                    }
+                }
+            }
+        });
+        Self {
+            port,
+            every,
+            lost,
+            task,
+        }
+    }
+}

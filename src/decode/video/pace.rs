@@ -339,7 +339,7 @@ mod tests {
                 continue;
             }
             if captured != last_shown {
-                assert!(!(captured < last_shown), "backwards");
+                assert!(last_shown.is_nan() || captured > last_shown, "backwards");
                 distinct += 1;
                 waits.push(now_ms - ready);
                 if let Some(late) = sound(now_ms) {
@@ -376,7 +376,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
         fn every_picture_of_a_camera_at_the_rooms_rate_is_shown(s in source(25.0, 10.0)) {
@@ -390,7 +390,7 @@ mod tests {
         fn a_faster_camera_fills_every_tick(fps in prop_oneof![Just(30.0), Just(50.0)], s in source(0.0, 10.0)) {
             let seen = run(Source { fps, ..s }, silent);
             prop_assert!(seen.distinct >= 24.8, "{seen:?}");
-            prop_assert!(seen.mean_wait <= 30.0 && seen.p95_wait <= 45.0, "{seen:?}");
+            prop_assert!(seen.mean_wait <= 35.0 && seen.p95_wait <= 45.0, "{seen:?}");
         }
 
         #[test]
@@ -497,7 +497,7 @@ mod tests {
             }
             let ready = *pace.due(MediaTime(now), |_| None).unwrap();
             wait = (now - ready) as f64 / 1e6;
-            assert!(tick < 50 || tick >= 60 || number == 50);
+            assert!(!(50..60).contains(&tick) || number == 50);
             assert!((50..60).contains(&tick) || wait <= 130.0, "{tick}: {wait}");
         }
         assert!(wait <= 40.0, "{wait}");

@@ -3,9 +3,13 @@
 use super::{Candidate, Codec, Description, Format, Offer, SdpError, Section, choose};
 use crate::media::{Kind, VideoCodec};
 
-const AUDIO_LEVEL: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
-const ORIENTATION: &str = "urn:3gpp:video-orientation";
-const ABS_SEND_TIME: &str = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time";
+pub(in crate::peer) const AUDIO_LEVEL: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
+pub(in crate::peer) const ORIENTATION: &str = "urn:3gpp:video-orientation";
+/// Transport-wide congestion control: sequence numbers over all streams.
+pub(in crate::peer) const TRANSPORT_CC: &str =
+    "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+pub(in crate::peer) const ABS_SEND_TIME: &str =
+    "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time";
 
 /// Completes the library's answer: candidates are ours, sections that are not served are turned
 /// down in their places.
@@ -80,6 +84,8 @@ pub(in crate::peer) struct Track {
     pub rotation: Option<u8>,
     /// Id of the abs-send-time extension, which lets receivers estimate their bandwidth (REMB).
     pub abs_send_time: Option<u8>,
+    /// Id of the transport-wide sequence number.
+    pub transport_cc: Option<u8>,
 }
 
 /// What a payload type carries.
@@ -165,6 +171,7 @@ pub(in crate::peer) fn negotiated(
             level: section.extension(AUDIO_LEVEL),
             rotation: section.extension(ORIENTATION),
             abs_send_time: section.extension(ABS_SEND_TIME),
+            transport_cc: section.extension(TRANSPORT_CC),
             formats,
         };
         match kind {

@@ -16,7 +16,9 @@ mod description;
 mod format;
 mod offer;
 
-pub(super) use answer::{Negotiated, Payload, answer, negotiated};
+pub(super) use answer::{
+    ABS_SEND_TIME, AUDIO_LEVEL, Negotiated, ORIENTATION, Payload, TRANSPORT_CC, answer, negotiated,
+};
 pub(super) use candidate::{Candidate, Transport, check_candidate};
 pub(super) use description::{Description, Section};
 pub(super) use format::{Codec, Format, choose};

@@ -2,6 +2,7 @@
 
 use super::{Codec, Description, Format, SdpError, Section, choose};
 use crate::media::{Kind, VideoCodec};
+use crate::peer::library::DtlsRole;
 
 /// An offer that can be served.
 #[derive(Debug, Clone)]
@@ -115,6 +116,18 @@ impl Offer {
         index.map(|index| &self.description.sections[index])
     }
 
+    /// Who is to begin the DTLS handshake: the client, unless it insists on waiting.
+    pub fn dtls_role(&self) -> DtlsRole {
+        let waits = self.indices().iter().any(|&index| {
+            let section = &self.description.sections[index];
+            self.description.attribute(section, "setup") == Some("passive")
+        });
+        match waits {
+            true => DtlsRole::Client,
+            false => DtlsRole::Server,
+        }
+    }
+
     /// Whether the client wants to receive this kind.
     pub fn wants(&self, kind: Kind) -> bool {
         self.section(kind)
@@ -157,6 +170,7 @@ fn filtered(section: &Section, formats: &[Format]) -> Section {
         .flatten()
         .collect();
     let stopped = section.port() == "0";
+    let has_sources = section.attribute("ssrc").is_some();
     let mut lines = vec![format!(
         "m={} 9 {} {}",
         section.media(),
@@ -181,6 +195,9 @@ fn filtered(section: &Section, formats: &[Format]) -> Section {
             // One layer is asked for: a client without these sends just that.
             "rid" | "simulcast" => false,
             "ssrc-group" => !value.starts_with("SIM"),
+            // The library wants a source for every msid. Sources need not be declared: packets
+            // find their way by payload type.
+            "msid" => has_sources,
             "sendrecv" | "sendonly" | "recvonly" | "inactive" => !stopped,
             "rtpmap" | "fmtp" | "rtcp-fb" => value
                 .split_ascii_whitespace()
@@ -289,6 +306,16 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn sources_need_not_be_declared() {
+        let offer = CHROME.replace("a=mid:2\r\n", "a=mid:2\r\na=msid:s v\r\n");
+        let seen = Offer::parse(&offer, &[]).unwrap().for_library(None);
+        assert!(!seen.contains("a=msid:s v"), "{seen}");
+        let declared = offer.replace("a=rid:h send\r\n", "a=ssrc:1 cname:x\r\n");
+        let seen = Offer::parse(&declared, &[]).unwrap().for_library(None);
+        assert!(seen.contains("a=msid:s v"), "{seen}");
+    }
+
+    #[test]
     fn what_cannot_be_served_is_named() {
         let error = |text: &str| Offer::parse(text, &[]).unwrap_err();
         let without = |gone: &str| error(&CHROME.replace(gone, ""));
@@ -316,6 +343,17 @@ pub(super) mod tests {
             .replace("H264", "H265");
         assert_eq!(error(&unknown), SdpError::NoKnownCodec);
         assert!(error(&unknown).to_string().contains("VP8"));
+    }
+
+    #[test]
+    fn the_client_begins_unless_it_waits() {
+        let role = |text: &str| Offer::parse(text, &[]).unwrap().dtls_role();
+        assert_eq!(role(CHROME), DtlsRole::Server);
+        assert_eq!(role(&CHROME.replace("actpass", "active")), DtlsRole::Server);
+        assert_eq!(
+            role(&CHROME.replace("actpass", "passive")),
+            DtlsRole::Client
+        );
     }
 
     #[test]
