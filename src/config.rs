@@ -5,6 +5,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -29,7 +30,7 @@ pub struct Written {
     /// STUN or TURN server handed to clients, as URL[,user,credential]; repeatable
     #[arg(long, env = "QUILT_ICE_SERVER", value_name = "SERVER", value_delimiter = ' ')]
     pub ice_server: Option<Vec<IceServerText>>,
-    /// Folder for recordings [default: data]
+    /// Folder for what is kept: recordings, the self-signed certificate [default: data]
     #[arg(long, env = "QUILT_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// Who gets a mix of their own: personal, common or auto [default: auto]
@@ -56,9 +57,47 @@ pub struct Written {
     /// Read pipelines from this folder instead of the copies in the binary
     #[arg(long, env = "QUILT_PIPELINES_DIR", value_name = "DIR")]
     pub pipelines_dir: Option<PathBuf>,
+    /// Certificate chain to serve HTTPS with, PEM; read once at start
+    #[arg(long, env = "QUILT_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// Private key of that certificate, PEM
+    #[arg(long, env = "QUILT_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// HTTPS without a certificate at hand: self-signed makes one in the data folder
+    /// [default: off]
+    #[arg(long, env = "QUILT_TLS", value_name = "MODE")]
+    pub tls: Option<TlsMode>,
+    /// How long meetings may go on after a SIGTERM, which lets nobody in any more, 0-86400
+    /// [default: 0]
+    #[arg(long, env = "QUILT_DRAIN_TIMEOUT", value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(0..=86_400))]
+    pub drain_timeout: Option<u32>,
     /// Fill a room called demo with four synthetic participants
     #[arg(long, env = "QUILT_DEMO", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub demo: Option<bool>,
+}
+
+/// The words of `tls`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TlsMode {
+    /// Plain HTTP, unless there are certificate files.
+    Off,
+    /// A certificate of our own making.
+    SelfSigned,
+}
+
+/// Where the certificate of HTTPS comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tls {
+    /// From files.
+    Files {
+        /// Certificate chain, PEM.
+        cert: PathBuf,
+        /// Its private key, PEM.
+        key: PathBuf,
+    },
+    /// Made here and kept in the data folder.
+    SelfSigned,
 }
 
 /// Settings as they are used: everything has a value.
@@ -72,7 +111,7 @@ pub struct Settings {
     pub public_ips: Vec<IpAddr>,
     /// Handed to clients.
     pub ice_servers: Vec<IceServer>,
-    /// Recordings.
+    /// Recordings, and the certificate made here.
     pub data_dir: PathBuf,
     /// Who gets a mix of their own.
     pub mix: MixPolicy,
@@ -90,6 +129,10 @@ pub struct Settings {
     pub web_dir: Option<PathBuf>,
     /// Pipelines from disk.
     pub pipelines_dir: Option<PathBuf>,
+    /// HTTPS instead of HTTP.
+    pub tls: Option<Tls>,
+    /// How long meetings may go on once the server is told to stop.
+    pub drain_timeout: Duration,
     /// Synthetic participants.
     pub demo: bool,
 }
@@ -116,6 +159,22 @@ pub enum Error {
     /// An environment variable that looks like a setting but is none.
     #[error("unknown setting {0} in the environment")]
     UnknownVariable(String),
+    /// A setting that is nothing without another one.
+    #[error("{key} is needed with {with}")]
+    Needed {
+        /// Which setting is absent.
+        key: &'static str,
+        /// Which one is there.
+        with: &'static str,
+    },
+    /// Two settings that exclude each other.
+    #[error("{key}: leave it out, or leave out {other}: one certificate is enough")]
+    Both {
+        /// One.
+        key: &'static str,
+        /// The other.
+        other: &'static str,
+    },
     /// A value outside its range.
     #[error("{key}: {value} is not {expected}")]
     Value {
@@ -177,6 +236,26 @@ impl From<IceServerText> for String {
     }
 }
 
+/// Which certificate three settings mean together.
+fn certificate(
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
+    mode: Option<TlsMode>,
+) -> Result<Option<Tls>, Error> {
+    let needed = |key, with| Err(Error::Needed { key, with });
+    match (cert, key, mode) {
+        (Some(_), None, _) => needed("tls-key", "tls-cert"),
+        (None, Some(_), _) => needed("tls-cert", "tls-key"),
+        (Some(_), Some(_), Some(TlsMode::SelfSigned)) => Err(Error::Both {
+            key: "tls",
+            other: "tls-cert",
+        }),
+        (Some(cert), Some(key), _) => Ok(Some(Tls::Files { cert, key })),
+        (None, None, Some(TlsMode::SelfSigned)) => Ok(Some(Tls::SelfSigned)),
+        (None, None, Some(TlsMode::Off) | None) => Ok(None),
+    }
+}
+
 fn parse_policy(text: &str) -> Result<MixPolicy, String> {
     match text {
         "personal" => Ok(MixPolicy::Personal),
@@ -224,12 +303,17 @@ impl Written {
             gutter: self.gutter.or(below.gutter),
             web_dir: self.web_dir.or(below.web_dir),
             pipelines_dir: self.pipelines_dir.or(below.pipelines_dir),
+            tls_cert: self.tls_cert.or(below.tls_cert),
+            tls_key: self.tls_key.or(below.tls_key),
+            tls: self.tls.or(below.tls),
+            drain_timeout: self.drain_timeout.or(below.drain_timeout),
             demo: self.demo.or(below.demo),
         }
     }
 
     /// Fills in the defaults and checks what a file may have got wrong.
     pub fn settle(self) -> Result<Settings, Error> {
+        let drain_timeout = self.drain_timeout.unwrap_or(0);
         let settings = Settings {
             listen: self.listen.unwrap_or(([127, 0, 0, 1], 8080).into()),
             rtc_listen: self.rtc_listen.unwrap_or(([0, 0, 0, 0], 40_000).into()),
@@ -249,6 +333,8 @@ impl Written {
             gutter: self.gutter.unwrap_or(16),
             web_dir: self.web_dir,
             pipelines_dir: self.pipelines_dir,
+            tls: certificate(self.tls_cert, self.tls_key, self.tls)?,
+            drain_timeout: Duration::from_secs(drain_timeout.into()),
             demo: self.demo.unwrap_or(false),
         };
         let in_range = |key, value: u32, range: std::ops::RangeInclusive<u32>, expected| {
@@ -262,6 +348,12 @@ impl Written {
             })
         };
         in_range("fps", settings.fps, 1..=60, "from 1 to 60")?;
+        in_range(
+            "drain-timeout",
+            drain_timeout,
+            0..=86_400,
+            "from 0 to 86400",
+        )?;
         in_range(
             "video-bitrate",
             settings.video_bitrate,
@@ -325,6 +417,30 @@ mod tests {
         let file: Written = toml::from_str("fps = 30\ngutter = 32").unwrap();
         let settings = line.over(file).settle().unwrap();
         assert_eq!((settings.fps, settings.gutter), (12, 32));
+    }
+
+    #[test]
+    fn a_certificate_is_whole_and_only_one() {
+        let tls = |text: &str| {
+            let written: Written = toml::from_str(text).map_err(|error| error.to_string())?;
+            let settled = written.settle().map_err(|error| error.to_string());
+            settled.map(|settings| settings.tls)
+        };
+        assert_eq!(tls(""), Ok(None));
+        assert_eq!(tls("tls = \"off\""), Ok(None));
+        assert_eq!(tls("tls = \"self-signed\""), Ok(Some(Tls::SelfSigned)));
+        let files = Tls::Files {
+            cert: "c".into(),
+            key: "k".into(),
+        };
+        assert_eq!(tls("tls-cert = \"c\"\ntls-key = \"k\""), Ok(Some(files)));
+        let wrong = tls("tls-cert = \"c\"").unwrap_err();
+        assert_eq!(wrong, "tls-key is needed with tls-cert");
+        let wrong = tls("tls-key = \"k\"").unwrap_err();
+        assert_eq!(wrong, "tls-cert is needed with tls-key");
+        let both = "tls = \"self-signed\"\ntls-cert = \"c\"\ntls-key = \"k\"";
+        assert!(tls(both).unwrap_err().starts_with("tls: "));
+        assert!(tls("tls = \"on\"").unwrap_err().contains("tls"));
     }
 
     #[test]

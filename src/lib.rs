@@ -26,6 +26,7 @@
 //! | [`server`] | HTTP, WebSocket, metrics, pages |
 //! | [`load`] | the load generator: real clients in bulk, and what they see |
 //! | [`config`] | every setting |
+//! | [`systemd`] | the service manager, if there is one |
 //!
 //! # Invariants
 //!
@@ -55,18 +56,24 @@ pub mod server;
 pub mod signalling;
 pub mod stats;
 pub mod strict_json;
+pub mod systemd;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+/// How long pipelines may take to end when nobody needs them any more. They take milliseconds.
+const PIPELINES_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A server whose ports are open; it answers once it [`run`](Server::run)s. Whoever makes one owns
 /// both ends: the addresses, and when it stops.
 pub struct Server {
-    listener: TcpListener,
+    listener: server::Listener,
     app: server::App,
+    drain_timeout: Duration,
     http: SocketAddr,
     rtc: SocketAddr,
 }
@@ -80,6 +87,13 @@ impl Server {
             None => gst::Library::embedded(),
         };
         let stats = Arc::new(stats::Stats::default());
+        let tls = match &settings.tls {
+            None => None,
+            Some(tls) => {
+                let (public, local) = (&settings.public_ips, peer::addresses());
+                Some(server::tls::load(tls, &settings.data_dir, public, &local)?)
+            }
+        };
         let transport = peer::Settings {
             listen: settings.rtc_listen,
             public_ips: settings.public_ips,
@@ -87,7 +101,8 @@ impl Server {
         let engine = peer::Engine::bind(transport, stats.clone())
             .await
             .with_context(|| format!("cannot listen for media on {}", settings.rtc_listen))?;
-        let listener = TcpListener::bind(settings.listen)
+        let limits = server::Limits::with_descriptors(server::descriptors::raise());
+        let listener = server::Listener::bind(settings.listen, tls, limits)
             .await
             .with_context(|| format!("cannot listen for HTTP on {}", settings.listen))?;
         let (http, rtc) = (listener.local_addr()?, engine.local_addr());
@@ -113,6 +128,7 @@ impl Server {
         Ok(Self {
             listener,
             app,
+            drain_timeout: settings.drain_timeout,
             http,
             rtc,
         })
@@ -133,9 +149,20 @@ impl Server {
         self.app.stats.clone()
     }
 
-    /// Serves until `stop` resolves; then tells everybody and ends within five seconds.
-    pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
-        server::serve(self.listener, self.app, stop).await?;
+    /// The rooms, for those who watch over the server.
+    pub fn rooms(&self) -> Arc<room::registry::Registry> {
+        self.app.rooms.clone()
+    }
+
+    /// Serves until `stop` yields for the first time; then nobody comes in any more, and meetings
+    /// go on for as long as the settings say, or until `stop` yields again. Then everybody is
+    /// told, and all ends within five seconds. Where `stop` ends instead, so does everything.
+    pub async fn run(self, stop: mpsc::Receiver<()>) -> anyhow::Result<()> {
+        server::serve(self.listener, self.app, self.drain_timeout, stop).await;
+        let stopped = tokio::task::spawn_blocking(|| gst::wait_until_stopped(PIPELINES_PATIENCE));
+        if !stopped.await.context("waiting for pipelines to end")? {
+            tracing::warn!("some pipelines did not end in time");
+        }
         Ok(())
     }
 }

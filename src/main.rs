@@ -1,12 +1,22 @@
 //! `quilt`: arguments, logging, run.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use quilt::config::{Written, check_environment};
 use quilt::id::RoomName;
 use quilt::load;
+use quilt::systemd::Manager;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+/// The first signal begins the end, the second hastens it; more say nothing new.
+const STOPS: usize = 2;
+/// How long the end takes when no meeting is waited for, with some room.
+const END: Duration = Duration::from_secs(10);
 
 /// An MCU for video meetings: one uplink and one mixed downlink for everybody.
 #[derive(Parser)]
@@ -77,16 +87,37 @@ async fn run(serve: Serve) -> anyhow::Result<()> {
         None => Written::default(),
     };
     let settings = serve.settings.over(below).settle()?;
-    let demo = settings.demo;
+    let (demo, tls) = (settings.demo, settings.tls.is_some());
+    let longest_end = settings.drain_timeout + END;
     let server = quilt::Server::bind(settings).await?;
     let (http, rtc) = (server.http().to_string(), server.rtc().to_string());
     // The first line on standard output: programs that start us read the addresses from it.
-    println!("{}", serde_json::json!({ "http": http, "rtc": rtc }));
-    tracing::info!("open http://{http}/");
+    println!("{}", serde_json::json!({ "http": http, "rtc": rtc, "tls": tls }));
+    tracing::info!("open http{}://{http}/", if tls { "s" } else { "" });
     if demo {
+        // Plain HTTP even with TLS: they are on this machine.
         tokio::spawn(fill_demo_room(format!("http://{http}/")));
     }
-    server.run(stop_signal()?).await
+    let manager = Manager::from_environment().context("NOTIFY_SOCKET")?.map(Arc::new);
+    if let Some(manager) = manager.clone() {
+        manager.ready();
+        let rooms = server.rooms();
+        // What hangs most easily is what everybody needs: if the rooms answer, the server lives.
+        tokio::spawn(async move { manager.watch(async || drop(rooms.summaries())).await });
+    }
+    let (stops, stop) = mpsc::channel(STOPS);
+    let mut signals = signals()?;
+    tokio::spawn(async move {
+        loop {
+            signals.recv().await;
+            if let Some(manager) = &manager {
+                manager.stopping(longest_end);
+            }
+            // A full queue has been told already.
+            let _ = stops.try_send(());
+        }
+    });
+    server.run(stop).await
 }
 
 /// Keeps synthetic people in the room `demo`, who come in through the same door as everybody.
@@ -111,15 +142,25 @@ fn known_variables() -> Vec<String> {
     known
 }
 
-/// Resolves at the first SIGTERM or SIGINT.
-fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+fn signals() -> std::io::Result<Signals> {
+    Ok(Signals {
+        terminate: signal(SignalKind::terminate())?,
+        interrupt: signal(SignalKind::interrupt())?,
     })
+}
+
+impl Signals {
+    /// Resolves at the next one.
+    async fn recv(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }

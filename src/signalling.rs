@@ -275,7 +275,7 @@ pub enum ErrorCode {
     Forbidden,
     /// Commands come too fast; closes.
     RateLimited,
-    /// The server is stopping or full; closes.
+    /// The server is about to stop, stopping or full; closes.
     Unavailable,
     /// Nothing was heard for 10 s; closes.
     TimedOut,
@@ -293,6 +293,9 @@ pub enum NoticeCode {
     UplinkAudioFailed,
     /// The mix was restarted.
     MixRestarted,
+    /// The server is about to stop: the meeting goes on for now, but nobody else can join, and
+    /// who leaves cannot come back.
+    Draining,
 }
 
 /// Why the server ends a stay.

@@ -22,7 +22,7 @@ const VOCABULARY: [&str; 7] = [
 ];
 
 /// Which modules each module may name besides itself and the vocabulary.
-const MAY_NAME: [(&str, &[&str]); 9] = [
+const MAY_NAME: [(&str, &[&str]); 10] = [
     ("gst", &[]),
     ("decode", &["gst"]),
     ("encode", &["gst"]),
@@ -30,6 +30,7 @@ const MAY_NAME: [(&str, &[&str]); 9] = [
     ("peer", &[]),
     ("room", &["gst", "decode", "encode", "mix", "peer"]),
     ("config", &["room"]),
+    ("systemd", &[]),
     ("server", &["config", "gst", "peer", "room"]),
     (
         "load",
@@ -43,7 +44,7 @@ const MAY_NAME: [(&str, &[&str]); 9] = [
 const ROOTS: [&str; 2] = ["main", "lib"];
 
 /// Crates that must not spread: the modules that may name them.
-const CRATES: [(&str, &[&str]); 8] = [
+const CRATES: [(&str, &[&str]); 13] = [
     ("webrtc", &["peer"]),
     ("rtc", &["peer"]),
     ("gstreamer", MEDIA),
@@ -52,6 +53,11 @@ const CRATES: [(&str, &[&str]); 8] = [
     ("gstreamer_video", MEDIA),
     ("opus", &["decode", "encode", "mix", "load"]),
     ("axum", &["server"]),
+    ("hyper", &["server"]),
+    ("hyper_util", &["server"]),
+    ("rcgen", &["server"]),
+    ("rustls", &["server"]),
+    ("tokio_rustls", &["server"]),
 ];
 
 /// Where GStreamer is at home.

@@ -47,7 +47,8 @@ fn in_readme() -> BTreeMap<String, String> {
     .collect()
 }
 
-/// The same from clap's text: an option's line, then its description with `[default: 25]`.
+/// The same from clap's text: an option, and its description with `[default: 25]` on the same
+/// line or, where the description is long, on the ones below.
 fn in_help(help: &str) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     let mut option = None;
@@ -55,12 +56,14 @@ fn in_help(help: &str) -> BTreeMap<String, String> {
         let line = line.strip_prefix("-h, ").unwrap_or(line);
         if line.starts_with("--") {
             // `--demo [<BOOL>]` where the value may be left out.
-            let name = line.replace(['<', '>', '[', ']'], "").replace("...", "");
+            let name = line.split("  ").next().unwrap_or(line);
+            let name = name.replace(['<', '>', '[', ']'], "").replace("...", "");
             option = (name != "--help").then(|| {
                 found.insert(name.clone(), String::new());
                 name
             });
-        } else if let (Some(name), Some((_, rest))) = (&option, line.split_once("[default: ")) {
+        }
+        if let (Some(name), Some((_, rest))) = (&option, line.split_once("[default: ")) {
             let default = rest.split(']').next().unwrap_or_default();
             found.insert(name.clone(), default.to_owned());
         }

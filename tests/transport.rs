@@ -284,6 +284,34 @@ async fn tcp_serves_those_without_udp() {
     assert_eq!(engine.load(), (0, 0));
 }
 
+/// What a DTLS 1.2 client begins a handshake with.
+fn client_hello() -> Vec<u8> {
+    let mut body = vec![254, 253];
+    body.extend([9; 32]);
+    // No session, no cookie, ECDHE-ECDSA with AES-128-GCM, no compression.
+    body.extend([0, 0, 0, 2, 0xc0, 0x2b, 1, 0]);
+    let extensions = [
+        &[0, 10, 0, 4, 0, 2, 0, 23][..],     // P-256
+        &[0, 11, 0, 2, 1, 0],                // uncompressed points
+        &[0, 13, 0, 4, 0, 2, 4, 3],          // ECDSA with SHA-256
+        &[0, 14, 0, 7, 0, 4, 0, 7, 0, 1, 0], // SRTP: GCM, CM
+        &[0, 23, 0, 0],                      // extended master secret
+    ]
+    .concat();
+    body.extend((extensions.len() as u16).to_be_bytes());
+    body.extend(extensions);
+    let length = (body.len() as u32).to_be_bytes();
+    let mut handshake = vec![1];
+    handshake.extend(&length[1..]);
+    handshake.extend([0; 5]);
+    handshake.extend(&length[1..]);
+    handshake.extend(body);
+    let mut record = vec![22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0];
+    record.extend((handshake.len() as u16).to_be_bytes());
+    record.extend(handshake);
+    record
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_do_not_hinder_joins() {
     let (engine, _) = engine().await;
@@ -292,9 +320,8 @@ async fn strangers_do_not_hinder_joins() {
     let sprayer = tokio::task::spawn_blocking(move || {
         let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_nonblocking(true).unwrap();
-        // A ClientHello's record header, RTP, RTCP, a check for nobody, and garbage.
-        let mut hello = vec![22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 60];
-        hello.resize(73, 1);
+        // A ClientHello, RTP, RTCP, a check for nobody, and garbage.
+        let hello = client_hello();
         let mut check = vec![0, 1, 0, 8, 0x21, 0x12, 0xa4, 0x42];
         check.extend([7; 12]);
         check.extend([0, 6, 0, 4, b'x', b':', b'y', b'z']);

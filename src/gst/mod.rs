@@ -18,7 +18,7 @@ use std::sync::OnceLock;
 
 pub use gstreamer::Buffer;
 pub use library::Library;
-pub use pipeline::Pipeline;
+pub use pipeline::{Pipeline, wait_until_stopped};
 pub use template::{Spec, Value};
 
 /// What can go wrong between a pipeline's text and its running.

@@ -1,8 +1,9 @@
 //! One GStreamer pipeline whose state only climbs, whose error is told once, and whose end
 //! costs its owner nothing.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 use gstreamer::prelude::*;
 use gstreamer::{BusSyncReply, MessageView};
@@ -151,7 +152,9 @@ impl Drop for Pipeline {
         // keeps nobody else's from ending, and so that a pipeline may be dropped from inside.
         let stop = {
             let pipeline = self.inner.clone();
+            let under_way = Stopping::begin();
             move || {
+                let _under_way = under_way;
                 if pipeline.set_state(gstreamer::State::Null).is_err() {
                     tracing::warn!("a pipeline does not stop");
                 }
@@ -171,10 +174,40 @@ impl Drop for Pipeline {
     }
 }
 
+/// Pipelines of the process that are on their way to NULL.
+static STOPPING: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
+
+/// One of them.
+struct Stopping;
+
+impl Stopping {
+    fn begin() -> Self {
+        *STOPPING.0.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        Self
+    }
+}
+
+impl Drop for Stopping {
+    fn drop(&mut self) {
+        *STOPPING.0.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        STOPPING.1.notify_all();
+    }
+}
+
+/// Waits until every pipeline that was dropped has ended, and answers whether that is so within
+/// `patience`. A process that exits while GStreamer's threads work may crash.
+pub fn wait_until_stopped(patience: Duration) -> bool {
+    let stopping = STOPPING.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let (left, _) = STOPPING
+        .1
+        .wait_timeout_while(stopping, patience, |left| *left > 0)
+        .unwrap_or_else(PoisonError::into_inner);
+    *left == 0
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
-    use std::time::Duration;
 
     use super::*;
 
@@ -213,6 +246,7 @@ mod tests {
         drop(pipeline);
         // Dropped here, but its thread is still asleep inside `identity`.
         assert!(weak.upgrade().is_some());
+        assert!(wait_until_stopped(Duration::from_secs(10)), "it never ended");
         let until = std::time::Instant::now() + Duration::from_secs(10);
         while weak.upgrade().is_some() {
             assert!(std::time::Instant::now() < until, "it never ended");

@@ -5,6 +5,10 @@ use std::time::Duration;
 use super::audio::PACKETS_PER_BEEP;
 use crate::clock::MediaTime;
 
+/// From a picture's capture until it is sent. A camera reads out and an encoder works for some
+/// 20 ms, about what a packet of sound takes to fill: with less, pictures would be ahead of their
+/// sound as no browser's are, and a server that keeps them together would hold them back.
+const PICTURE_DELAY: Duration = Duration::from_millis(20);
 /// Length of an audio packet.
 const PACKET: Duration = Duration::from_millis(20);
 
@@ -101,9 +105,8 @@ impl Pace {
         (self.audio_due() <= now).then(|| self.audio())
     }
 
-    /// A picture is sent when it is captured.
     fn picture_due(&self) -> MediaTime {
-        self.captured(self.slot)
+        self.captured(self.slot).plus(PICTURE_DELAY)
     }
 
     /// A packet of sound is sent when its last sample has been captured.
@@ -190,7 +193,10 @@ mod tests {
                 _ => None,
             });
             let (shown, picture) = picture.expect("its picture was sent before");
-            assert_eq!(*at, shown + 20, "the packet is whole 20 ms later");
+            assert_eq!(
+                *at, shown,
+                "the packet is whole when the picture is encoded"
+            );
             assert_eq!(*sound, picture);
         }
         assert_eq!(beeps, 3);
@@ -199,29 +205,29 @@ mod tests {
     #[test]
     fn a_request_starts_the_clip_again_but_time_goes_on() {
         let mut pace = Pace::new(START, 25, 10, OnRequest::Restart);
-        assert_eq!(frames(&run(&mut pace, 200)), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(frames(&run(&mut pace, 220)), [0, 1, 2, 3, 4, 5]);
         pace.keyframe_requested();
         pace.keyframe_requested();
-        let more = run(&mut pace, 320);
+        let more = run(&mut pace, 340);
         assert_eq!(frames(&more), [0, 1, 2]);
         pace.keyframe_requested();
         assert_eq!(
-            frames(&run(&mut pace, 800))[..9],
+            frames(&run(&mut pace, 820))[..9],
             [0, 1, 2, 3, 4, 5, 6, 7, 8]
         );
         let last = more.iter().rev().find_map(|(at, due)| match due {
             Due::Picture { slot, .. } => Some((*at, *slot)),
             Due::Audio { .. } => None,
         });
-        assert_eq!(last, Some((320, 8)));
+        assert_eq!(last, Some((340, 8)));
     }
 
     #[test]
     fn what_waits_for_its_keyframes_does_not_jump() {
         let mut pace = Pace::new(START, 25, 5, OnRequest::Wait);
-        run(&mut pace, 80);
+        run(&mut pace, 100);
         pace.keyframe_requested();
-        assert_eq!(frames(&run(&mut pace, 280)), [3, 4, 0, 1, 2]);
+        assert_eq!(frames(&run(&mut pace, 300)), [3, 4, 0, 1, 2]);
     }
 
     #[test]
@@ -229,8 +235,8 @@ mod tests {
         let late = MediaTime(7_300_000_001);
         let mut early = Pace::in_step(MediaTime(0), 25, 100);
         let mut joined = Pace::in_step(late, 25, 100);
-        assert_eq!(joined.next(), MediaTime(8_000_000_000));
-        let from = joined.next();
+        assert_eq!(joined.next(), MediaTime(8_020_000_000));
+        let from = MediaTime(8_000_000_000);
         let until = MediaTime(20_000_000_000);
         let pictures = |pace: &mut Pace| {
             let mut shown = vec![];
@@ -257,7 +263,7 @@ mod tests {
         while let Some(due) = pace.due(late) {
             order.push(matches!(due, Due::Picture { .. }));
         }
-        // Pictures at 0, 40, 80; sound at 20, 40, 60, 80, 100.
-        assert_eq!(order, [true, false, true, false, false, true, false, false]);
+        // Pictures at 20, 60, 100; sound at 20, 40, 60, 80, 100.
+        assert_eq!(order, [true, false, false, true, false, false, true, false]);
     }
 }

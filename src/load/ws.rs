@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
@@ -188,7 +189,8 @@ fn deliver(message: Message, waiting: &mut HashMap<u32, Answer>, notices: &mpsc:
             ..
         } => (id, Err((code, text))),
         notice => {
-            if notices.try_send(notice).is_err() {
+            // One that is closed belongs to a client that is leaving.
+            if let Err(TrySendError::Full(_)) = notices.try_send(notice) {
                 tracing::warn!("a notice of the server was not taken in time");
             }
             return;

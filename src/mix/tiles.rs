@@ -373,6 +373,7 @@ mod tests {
 
     #[test]
     fn only_i420_is_drawn() {
+        crate::gst::init().unwrap();
         let info = VideoInfo::builder(VideoFormat::Nv12, 64, 64)
             .build()
             .unwrap();

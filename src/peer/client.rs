@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use webrtc::peer_connection::{PeerConnection, RTCIceCandidateInit, RTCSessionDescription};
 use webrtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 
-use super::library::{DtlsRole, build, kind_of};
+use super::library::{DtlsRole, build, codec_parameters, kind_of};
 use super::life::{self, Command, Events, Negotiator, Next};
 use super::link::{Link, Outgoing};
 use super::negotiation::add_track;
@@ -305,11 +305,21 @@ async fn add_transceiver(
     match (send, receive, formats.first()) {
         (true, receive, Some(format)) => {
             add_track(connection, link, kind, format).await?;
-            if !receive && let Some(transceiver) = connection.get_transceivers().await.last() {
+            // In no order: the newest has the highest number.
+            let all = connection.get_transceivers().await;
+            if let Some(transceiver) = all.iter().max_by_key(|one| one.id()) {
+                // With a track, the library offers the track's codec only.
+                let all = formats.iter().flat_map(codec_parameters).collect();
                 transceiver
-                    .set_direction(RTCRtpTransceiverDirection::Sendonly)
+                    .set_codec_preferences(all)
                     .await
                     .map_err(Error::at(step))?;
+                if !receive {
+                    transceiver
+                        .set_direction(RTCRtpTransceiverDirection::Sendonly)
+                        .await
+                        .map_err(Error::at(step))?;
+                }
             }
         }
         (false, true, Some(_)) => {

@@ -154,6 +154,12 @@ fn bind_both(listen: SocketAddr) -> Result<(UdpSocket, TcpListener), Error> {
     }
 }
 
+/// The machine's addresses that a client might reach, of both families.
+pub fn addresses() -> Vec<IpAddr> {
+    let (v4, v6) = (interface_addresses(true), interface_addresses(false));
+    v4.into_iter().chain(v6).collect()
+}
+
 /// The machine's addresses of one family that a client might reach, loopback last.
 fn interface_addresses(v4: bool) -> Vec<IpAddr> {
     let mut addresses: Vec<IpAddr> = ifaces()

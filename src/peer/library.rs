@@ -157,27 +157,31 @@ pub(super) fn codec(format: &Format) -> RTCRtpCodec {
     }
 }
 
+/// A format and its retransmissions, as the library lists them.
+pub(super) fn codec_parameters(format: &Format) -> impl Iterator<Item = RTCRtpCodecParameters> {
+    let primary = RTCRtpCodecParameters {
+        rtp_codec: codec(format),
+        payload_type: format.payload_type,
+    };
+    let retransmissions = format.rtx.map(|rtx| RTCRtpCodecParameters {
+        rtp_codec: RTCRtpCodec {
+            mime_type: "video/rtx".to_owned(),
+            clock_rate: VIDEO_CLOCK,
+            channels: 0,
+            sdp_fmtp_line: format!("apt={}", format.payload_type),
+            rtcp_feedback: Vec::new(),
+        },
+        payload_type: rtx,
+    });
+    std::iter::once(primary).chain(retransmissions)
+}
+
 fn media_engine(formats: [&[Format]; 2]) -> Result<MediaEngine, rtc::shared::error::Error> {
     let mut media = MediaEngine::default();
     for format in formats.into_iter().flatten() {
         let kind = kind_of(format.codec.kind());
-        let primary = RTCRtpCodecParameters {
-            rtp_codec: codec(format),
-            payload_type: format.payload_type,
-        };
-        media.register_codec(primary, kind)?;
-        if let Some(rtx) = format.rtx {
-            let retransmissions = RTCRtpCodecParameters {
-                rtp_codec: RTCRtpCodec {
-                    mime_type: "video/rtx".to_owned(),
-                    clock_rate: VIDEO_CLOCK,
-                    channels: 0,
-                    sdp_fmtp_line: format!("apt={}", format.payload_type),
-                    rtcp_feedback: Vec::new(),
-                },
-                payload_type: rtx,
-            };
-            media.register_codec(retransmissions, kind)?;
+        for parameters in codec_parameters(format) {
+            media.register_codec(parameters, kind)?;
         }
     }
     const BOTH: &[RtpCodecKind] = &[RtpCodecKind::Audio, RtpCodecKind::Video];

@@ -11,6 +11,7 @@ use webrtc::peer_connection::{
 
 use super::link::Link;
 use super::{Error, State};
+use crate::clock;
 
 /// A connection that has not come about by then never will: the other side has left, or nothing
 /// of ours reaches it.
@@ -142,8 +143,16 @@ pub(super) async fn live<N: Negotiator>(
                 match *state.borrow_and_update() {
                     RTCPeerConnectionState::Connected => {
                         deadline = None;
-                        link.set_connected(true);
+                        // Whatever was sent while there was no path is lost.
+                        if !link.set_connected(true) {
+                            link.request_keyframe(clock::now());
+                        }
                         report(State::Connected);
+                    }
+                    // ICE restarts: there is no path until a new one is found.
+                    RTCPeerConnectionState::Connecting if link.is_connected() => {
+                        link.set_connected(false);
+                        deadline = Some(Instant::now() + JOIN);
                     }
                     RTCPeerConnectionState::Disconnected => {
                         deadline = Some(Instant::now() + PATIENCE);

@@ -145,9 +145,9 @@ impl Link {
         self.connected.load(Ordering::Relaxed)
     }
 
-    /// Packets can, or cannot, be sent from now on.
-    pub fn set_connected(&self, connected: bool) {
-        self.connected.store(connected, Ordering::Relaxed);
+    /// Packets can, or cannot, be sent from now on. Returns what was so before.
+    pub fn set_connected(&self, connected: bool) -> bool {
+        self.connected.swap(connected, Ordering::Relaxed)
     }
 
     /// Hands packets to the driver. Never waits.
@@ -169,8 +169,11 @@ impl Link {
         }
     }
 
-    /// Asks the other side for a keyframe, unless it was asked just now.
+    /// Asks the other side for a keyframe, unless it was asked just now or sends no video.
     pub fn request_keyframe(&self, now: MediaTime) {
+        if self.remote_video.load(Ordering::Relaxed) == 0 {
+            return;
+        }
         if lock(&self.outbox).want_keyframe(now) {
             self.wire.ring();
         }

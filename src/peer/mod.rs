@@ -38,12 +38,13 @@ mod routes;
 mod rtx;
 mod runtime;
 mod sdp;
+mod sources;
 mod stun;
 mod tap;
 mod wire;
 
 pub use connection::Peer;
-pub use engine::{Engine, Settings};
+pub use engine::{Engine, Settings, addresses};
 pub use error::Error;
 pub use sdp::SdpError;
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use tokio::io::Interest;
@@ -16,6 +16,7 @@ use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit, UdpSockRef, UdpSocketS
 
 use super::mux_tcp::{Accepted, TcpPort};
 use super::routes::{PortId, Routes};
+use super::sources::Sources;
 use super::stun::{self, Binding};
 use super::wire::Wire;
 use crate::clock::{self, MediaTime};
@@ -180,7 +181,8 @@ impl MuxPort {
             local,
             inner: Mutex::new(Inner {
                 queue,
-                sources: HashMap::new(),
+                locals: HashMap::new(),
+                sources: Sources::default(),
             }),
         }
     }
@@ -288,12 +290,13 @@ pub(super) struct VirtualSocket {
 #[derive(Debug)]
 struct Inner {
     queue: mpsc::Receiver<Datagram>,
-    /// The local address each client talks to.
-    sources: HashMap<SocketAddr, IpAddr>,
+    /// The local address that each address of the client's talks to.
+    locals: HashMap<SocketAddr, IpAddr>,
+    sources: Sources,
 }
 
 /// Clients' addresses of which the local side is remembered; the same bound as in [`Routes`].
-const SOURCES: usize = 16;
+const LOCALS: usize = 16;
 
 impl VirtualSocket {
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -331,7 +334,7 @@ impl AsyncUdpSocket for VirtualSocket {
             ecn: transmit.ecn,
             contents: transmit.contents,
             segment_size: transmit.segment_size,
-            src_ip: self.inner().sources.get(&transmit.destination).copied(),
+            src_ip: self.inner().locals.get(&transmit.destination).copied(),
         };
         let shared = &port.shared;
         let sent = shared.socket.try_io(Interest::WRITABLE, || {
@@ -360,16 +363,9 @@ impl AsyncUdpSocket for VirtualSocket {
         let (Some(buffer), Some(meta)) = (buffers.first_mut(), metas.first_mut()) else {
             return Poll::Ready(Ok(0));
         };
-        let mut inner = self.inner();
         *meta = RecvMeta::default();
-        match inner.queue.poll_recv(context) {
+        match self.inner().next(context, &self.port.0.shared.stats) {
             Poll::Ready(Some(datagram)) => {
-                if let Some(to) = datagram.to {
-                    if inner.sources.len() >= SOURCES {
-                        inner.sources.clear();
-                    }
-                    inner.sources.insert(datagram.from, to);
-                }
                 self.port.0.wire.set_arrived(datagram.arrived);
                 let length = datagram.bytes.len().min(buffer.len());
                 buffer[..length].copy_from_slice(&datagram.bytes[..length]);
@@ -384,6 +380,27 @@ impl AsyncUdpSocket for VirtualSocket {
                 Poll::Ready(Ok(1))
             }
             Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl Inner {
+    fn next(&mut self, context: &mut Context<'_>, stats: &Stats) -> Poll<Option<Datagram>> {
+        loop {
+            let Some(datagram) = ready!(self.queue.poll_recv(context)) else {
+                return Poll::Ready(None);
+            };
+            if !self.sources.admit(&datagram.bytes) {
+                stats.dropped("inbound_unknown", 1);
+                continue;
+            }
+            if let Some(to) = datagram.to {
+                if self.locals.len() >= LOCALS {
+                    self.locals.clear();
+                }
+                self.locals.insert(datagram.from, to);
+            }
+            return Poll::Ready(Some(datagram));
         }
     }
 }

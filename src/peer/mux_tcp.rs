@@ -24,6 +24,7 @@ use tokio::task::JoinHandle;
 use webrtc::runtime::{AsyncTcpListener, AsyncTcpStream};
 
 use super::mux::Streams;
+use super::sources::Sources;
 use super::stun::{self, Binding, Transaction};
 use super::wire::Wire;
 use crate::clock::{self, MediaTime};
@@ -194,6 +195,7 @@ impl AsyncTcpListener for TcpPort {
 struct Gate {
     asked: VecDeque<Transaction>,
     open: bool,
+    sources: Sources,
 }
 
 impl Gate {
@@ -214,7 +216,7 @@ impl Gate {
                 answered
             }
             Some(_) => true,
-            None => self.open && !stun::is_stun(packet),
+            None => self.open && !stun::is_stun(packet) && self.sources.admit(packet),
         }
     }
 }

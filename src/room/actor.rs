@@ -61,6 +61,8 @@ pub enum Command {
     Media(MediaEvent),
     /// Start this mix's encoder again.
     Restart(MixId),
+    /// Tell everybody this.
+    Tell(Message),
     /// The server is stopping: tell everybody and end.
     Shutdown,
 }
@@ -182,7 +184,7 @@ impl Room {
             tokio::select! {
                 command = self.inbox.recv() => match command {
                     Some(Command::Shutdown) => {
-                        self.tell_all(&Message::Bye { reason: ByeReason::Shutdown });
+                        self.shut_down();
                         return;
                     }
                     Some(command) => self.handle(command),
@@ -211,7 +213,19 @@ impl Room {
             Command::Uplink(id, event) => self.uplink(id, event),
             Command::Media(event) => self.media(event),
             Command::Restart(mix) => self.wiring.restart(&self.state, mix),
+            Command::Tell(message) => self.tell_all(&message),
+            // Handled where commands are read, for it ends the reading.
             Command::Shutdown => {}
+        }
+    }
+
+    /// Says goodbye and ends what the members' connections would keep alive until they close.
+    fn shut_down(&mut self) {
+        self.tell_all(&Message::Bye {
+            reason: ByeReason::Shutdown,
+        });
+        for id in self.members.keys() {
+            self.wiring.unseat(*id);
         }
     }
 

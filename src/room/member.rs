@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::id::ParticipantId;
 use crate::media::VideoCodec;
@@ -18,6 +18,7 @@ pub struct Member {
     engine: Arc<Engine>,
     uplink: Option<Arc<Uplink>>,
     peer: Option<Peer>,
+    present: watch::Receiver<()>,
 }
 
 impl Member {
@@ -25,6 +26,7 @@ impl Member {
         id: ParticipantId,
         room: mpsc::Sender<Command>,
         engine: Arc<Engine>,
+        present: watch::Receiver<()>,
     ) -> Self {
         Self {
             id,
@@ -32,6 +34,7 @@ impl Member {
             engine,
             uplink: None,
             peer: None,
+            present,
         }
     }
 
@@ -85,12 +88,14 @@ impl Member {
 impl Drop for Member {
     fn drop(&mut self) {
         let (room, id, peer) = (self.room.clone(), self.id, self.peer.take());
+        let present = self.present.clone();
         // A full inbox must not lose a leave, and a drop cannot wait.
         tokio::spawn(async move {
             let _ = room.send(Command::Leave(id)).await;
             if let Some(peer) = peer {
                 peer.close().await;
             }
+            drop(present);
         });
     }
 }

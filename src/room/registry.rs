@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use futures_util::future::join_all;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::id::{DisplayName, ParticipantId, RoomName};
@@ -24,13 +25,26 @@ pub struct Registry {
     rooms: Mutex<Rooms>,
     participants: AtomicU32,
     generations: AtomicU64,
+    /// Written under the lock of `rooms`, so that no room opens after the last look at them.
+    phase: watch::Sender<Phase>,
+    /// How many rooms are open.
+    open: watch::Sender<usize>,
+    /// Every member holds a receiving end until their connection is closed.
+    members: watch::Sender<()>,
 }
 
-#[derive(Default)]
-struct Rooms {
-    open: BTreeMap<RoomName, Open>,
-    stopping: bool,
+/// Where a server is in its life; it only goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Everybody may come in.
+    Serving,
+    /// Those who are in may stay; nobody else comes in.
+    Draining,
+    /// Everybody goes.
+    Stopping,
 }
+
+type Rooms = BTreeMap<RoomName, Open>;
 
 struct Open {
     generation: u64,
@@ -55,6 +69,9 @@ pub struct Admission {
 /// Why nobody comes in.
 #[derive(Debug, thiserror::Error)]
 pub enum JoinError {
+    /// The server is about to stop: meetings go on, but nobody comes in any more.
+    #[error("the server is about to restart and lets nobody in; try again in a few minutes")]
+    Draining,
     /// The server is stopping.
     #[error("the server is stopping")]
     Stopping,
@@ -83,7 +100,15 @@ impl Registry {
             rooms: Mutex::default(),
             participants: AtomicU32::new(1),
             generations: AtomicU64::new(0),
+            phase: watch::Sender::new(Phase::Serving),
+            open: watch::Sender::new(0),
+            members: watch::Sender::new(()),
         })
+    }
+
+    /// Where the server is in its life.
+    pub fn phase(&self) -> watch::Receiver<Phase> {
+        self.phase.subscribe()
     }
 
     /// Brings somebody into a room, which is opened if need be.
@@ -112,7 +137,12 @@ impl Registry {
                 continue;
             }
             // Made before the reply is awaited: if this task is cancelled here, it leaves.
-            let mut member = Member::new(id, handle.commands.clone(), self.engine.clone());
+            let mut member = Member::new(
+                id,
+                handle.commands.clone(),
+                self.engine.clone(),
+                self.members.subscribe(),
+            );
             if let Ok(welcome) = welcome.await {
                 member.admitted(welcome.uplink);
                 return Ok(Joined {
@@ -131,40 +161,67 @@ impl Registry {
         let summary = |(name, open): (&RoomName, &Open)| {
             (name.clone(), open.handle.summary.borrow().clone())
         };
-        rooms.open.iter().map(summary).collect()
+        rooms.iter().map(summary).collect()
     }
 
     /// One room, if it is open.
     pub fn summary(&self, room: &RoomName) -> Option<Summary> {
         let rooms = self.lock();
-        let open = rooms.open.get(room)?;
+        let open = rooms.get(room)?;
         Some(open.handle.summary.borrow().clone())
     }
 
-    /// Lets nobody in any more, tells everybody, and waits for the rooms to end.
+    /// Lets nobody in any more and tells everybody; who is in may stay.
+    pub fn drain(&self, notice: &Message) {
+        let rooms = self.lock();
+        self.phase.send_replace(Phase::Draining);
+        for room in rooms.values() {
+            // A full inbox belongs to a room that hangs: it tells nobody anything.
+            let _ = room.handle.commands.try_send(Command::Tell(notice.clone()));
+        }
+    }
+
+    /// Resolves when no room is open.
+    pub async fn emptied(&self) {
+        // An error would mean that the sender, which is ours, has gone.
+        let _ = self.open.subscribe().wait_for(|open| *open == 0).await;
+    }
+
+    /// Lets nobody in any more, tells everybody, and waits for the rooms to end and for their
+    /// members' connections to close.
     pub async fn shut_down(&self, patience: Duration) {
         let open = {
             let mut rooms = self.lock();
-            rooms.stopping = true;
-            std::mem::take(&mut rooms.open)
+            self.phase.send_replace(Phase::Stopping);
+            std::mem::take(&mut *rooms)
         };
-        for room in open.values() {
-            let _ = room.handle.commands.try_send(Command::Shutdown);
-        }
         let deadline = tokio::time::Instant::now() + patience;
-        for (name, room) in open {
-            if tokio::time::timeout_at(deadline, room.task).await.is_err() {
+        let endings = open.into_iter().map(|(name, room)| async move {
+            let end = async {
+                // An error means that it has ended already.
+                let _ = room.handle.commands.send(Command::Shutdown).await;
+                let _ = room.task.await;
+            };
+            if tokio::time::timeout_at(deadline, end).await.is_err() {
                 tracing::error!(room = %name, "did not end in time");
             }
+        });
+        join_all(endings).await;
+        self.open.send_replace(0);
+        if tokio::time::timeout_at(deadline, self.members.closed()).await.is_err() {
+            let left = self.members.receiver_count();
+            tracing::warn!("{left} members' connections did not close in time");
         }
     }
 
     fn open(self: &Arc<Self>, name: &RoomName) -> Result<Handle, JoinError> {
         let mut rooms = self.lock();
-        if rooms.stopping {
-            return Err(JoinError::Stopping);
+        match *self.phase.borrow() {
+            Phase::Serving => {}
+            Phase::Draining => return Err(JoinError::Draining),
+            Phase::Stopping => return Err(JoinError::Stopping),
         }
-        if let Some(open) = rooms.open.get(name)
+        if let Some(open) = rooms.get(name)
             && !open.handle.commands.is_closed()
         {
             return Ok(open.handle.clone());
@@ -191,18 +248,19 @@ impl Registry {
             handle: handle.clone(),
             task,
         };
-        rooms.open.insert(name.clone(), open);
+        rooms.insert(name.clone(), open);
+        self.open.send_replace(rooms.len());
         Ok(handle)
     }
 
     fn close(&self, name: &RoomName, generation: u64) {
         let mut rooms = self.lock();
         if rooms
-            .open
             .get(name)
             .is_some_and(|open| open.generation == generation)
         {
-            rooms.open.remove(name);
+            rooms.remove(name);
+            self.open.send_replace(rooms.len());
         }
     }
 

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::RoomName;
 use crate::room::actor::Summary;
+use crate::room::registry::Phase;
 use crate::server::auth::{Denied, Role, TOKEN_MAX_AGE};
 use crate::server::{App, security};
 
@@ -63,9 +64,13 @@ impl From<Denied> for Problem {
     }
 }
 
-/// `GET /healthz`
-pub async fn health() -> &'static str {
-    "ok\n"
+/// `GET /healthz`: whether to send people here.
+pub async fn health(State(app): State<App>) -> (StatusCode, &'static str) {
+    match *app.rooms.phase().borrow() {
+        Phase::Serving => (StatusCode::OK, "ok\n"),
+        Phase::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+        Phase::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+    }
 }
 
 /// `GET /metrics`

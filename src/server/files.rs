@@ -91,10 +91,12 @@ pub async fn meeting(
     UrlPath(room): UrlPath<String>,
     headers: HeaderMap,
 ) -> Response {
-    match RoomName::new(&room) {
-        Ok(_) => app.pages.respond("room.html", &headers).await,
-        Err(error) => Problem::bad_request(error.to_string()).into_response(),
+    let mut page = app.pages.respond("room.html", &headers).await;
+    if RoomName::new(&room).is_err() {
+        // The page itself says what is wrong with the name, and the way back.
+        *page.status_mut() = StatusCode::BAD_REQUEST;
     }
+    page
 }
 
 /// `GET /static/…`

@@ -2,29 +2,44 @@
 
 mod api;
 mod auth;
+pub mod descriptors;
 mod files;
+mod listen;
 mod security;
+mod self_signed;
 mod session;
+mod socket;
+pub mod tls;
 
-use std::future::Future;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::middleware;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
 
 use crate::room::registry::Registry;
-use crate::signalling::IceServer;
+use crate::server::api::Problem;
+use crate::server::listen::Routes;
+use crate::signalling::{IceServer, Message, NoticeCode};
 use crate::stats::Stats;
 
 pub use auth::{Authority, Role};
 pub use files::Pages;
+pub use listen::{Limits, Listener};
 
-/// How long everything may take once the server was told to stop.
-const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(3);
+/// How long rooms may take to end once the server stops, and then connections to close. Together
+/// with pipelines they stay well below the five seconds in which the process is gone.
+const ROOMS_PATIENCE: Duration = Duration::from_secs(2);
+const SOCKETS_PATIENCE: Duration = Duration::from_millis(1500);
+/// How long a request may take until its answer begins. None does more than look something up,
+/// so whoever takes longer sends its body by drips.
+const REQUEST_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What every request may need.
 #[derive(Clone)]
@@ -55,31 +70,93 @@ pub fn router(app: App) -> Router {
         .route("/api/rooms/{room}/tokens", post(api::token))
         .route("/api/rooms/{room}/ws", get(session::upgrade))
         .fallback(api::not_found)
+        .layer(middleware::from_fn(patience))
         .layer(middleware::from_fn(security::headers))
         .with_state(app)
 }
 
-/// Serves until `stop` resolves; then tells everybody and ends within a few seconds.
+/// Ends requests that do not get on.
+async fn patience(request: Request, next: Next) -> Response {
+    match timeout(REQUEST_PATIENCE, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let detail = "the request did not arrive in time".to_owned();
+            Problem::new(StatusCode::REQUEST_TIMEOUT, detail).into_response()
+        }
+    }
+}
+
+/// What those get who speak HTTP where HTTPS is spoken: the way there, and for load balancers
+/// whether the server is well.
+fn plain_router(app: App) -> Router {
+    Router::new()
+        .route("/healthz", get(api::health))
+        .fallback(security::to_https)
+        .layer(middleware::from_fn(security::headers))
+        .with_state(app)
+}
+
+/// Serves until `stop` yields, or ends. When it yields, meetings may go on for `drain_timeout`,
+/// which `stop` cuts short when it yields again or ends; then everybody is told, and all ends
+/// within a few seconds.
 pub async fn serve(
-    listener: TcpListener,
+    listener: Listener,
     app: App,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
+    drain_timeout: Duration,
+    mut stop: mpsc::Receiver<()>,
+) {
     let rooms = app.rooms.clone();
-    let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
-    let (told, stopping) = tokio::sync::oneshot::channel::<()>();
-    let serving = axum::serve(listener, service).with_graceful_shutdown(async {
-        // An error means that the sender is gone, which is the same thing.
-        let _ = stopping.await;
-    });
-    let serving = tokio::spawn(async move { serving.await });
-    stop.await;
+    let routes = Routes {
+        plain: plain_router(app.clone()),
+        all: router(app.clone()),
+    };
+    let serving = tokio::spawn(listener.serve(routes, rooms.phase(), app.stats));
+    if stop.recv().await.is_some() && !drain_timeout.is_zero() {
+        drain(&rooms, drain_timeout, &mut stop).await;
+    }
     tracing::info!("stopping");
-    let _ = told.send(());
-    rooms.shut_down(SHUTDOWN_PATIENCE).await;
-    match tokio::time::timeout(SHUTDOWN_PATIENCE / 3, serving).await {
-        Ok(Ok(result)) => result,
-        // A client that does not close its connection is not waited for.
-        Ok(Err(_)) | Err(_) => Ok(()),
+    rooms.shut_down(ROOMS_PATIENCE).await;
+    if timeout(SOCKETS_PATIENCE, serving).await.is_err() {
+        tracing::warn!("some clients do not close their connections; not waited for");
+    }
+}
+
+/// Lets nobody in any more, and meetings go on until they end, the time is over, or `stop` says so.
+async fn drain(rooms: &Registry, patience: Duration, stop: &mut mpsc::Receiver<()>) {
+    let text = format!(
+        "The server will restart. This meeting can go on for {}, but nobody else can join it, \
+         and who leaves cannot come back until then.",
+        in_words(patience)
+    );
+    rooms.drain(&Message::Notice {
+        code: NoticeCode::Draining,
+        text,
+    });
+    tracing::info!("draining: meetings may go on for {}", in_words(patience));
+    tokio::select! {
+        () = rooms.emptied() => tracing::info!("drained: every meeting has ended"),
+        () = sleep(patience) => tracing::info!("drained: the time is over"),
+        _ = stop.recv() => tracing::info!("drained: told to stop at once"),
+    }
+}
+
+fn in_words(duration: Duration) -> String {
+    match duration.as_secs() {
+        1 => "1 second".into(),
+        seconds @ ..120 => format!("{seconds} seconds"),
+        seconds => format!("{} minutes", seconds / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_told_in_words() {
+        let words = |seconds| in_words(Duration::from_secs(seconds));
+        assert_eq!(words(1), "1 second");
+        assert_eq!(words(90), "90 seconds");
+        assert_eq!(words(600), "10 minutes");
     }
 }

@@ -4,7 +4,9 @@ use axum::extract::Request;
 use axum::http::header::{self, HeaderName};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Redirect, Response};
+
+use crate::server::api::Problem;
 
 /// No inline script, no third party, no frame around us.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' \
@@ -32,6 +34,17 @@ pub async fn headers(request: Request, next: Next) -> Response {
         headers.insert(name, HeaderValue::from_static(value));
     }
     response
+}
+
+/// Sends a browser that came by HTTP to the same place by HTTPS, on the same port. Permanently,
+/// because it is true for as long as the port speaks TLS; the method stays what it was.
+pub async fn to_https(request: Request) -> Response {
+    let host = request.headers().get(header::HOST);
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    match host.and_then(|host| host.to_str().ok()) {
+        Some(host) => Redirect::permanent(&format!("https://{host}{path}")).into_response(),
+        None => Problem::bad_request("use https".into()).into_response(),
+    }
 }
 
 /// Whether a browser's page may open a WebSocket: its origin must be this very host. Clients that
@@ -63,6 +76,21 @@ mod tests {
             headers.insert(header::ORIGIN, origin.parse().unwrap());
         }
         headers
+    }
+
+    #[tokio::test]
+    async fn http_leads_to_the_same_place_by_https() {
+        let mut request = Request::new(axum::body::Body::empty());
+        *request.uri_mut() = "/r/tea?name=Ann".parse().unwrap();
+        let refused = to_https(request).await;
+        assert_eq!(refused.status(), 400, "no host to send anybody to");
+        let mut request = Request::new(axum::body::Body::empty());
+        *request.uri_mut() = "/r/tea?name=Ann".parse().unwrap();
+        *request.headers_mut() = headers(None, "192.0.2.7:8080");
+        let sent = to_https(request).await;
+        assert_eq!(sent.status(), 308);
+        let to = sent.headers()[header::LOCATION].to_str().unwrap();
+        assert_eq!(to, "https://192.0.2.7:8080/r/tea?name=Ann");
     }
 
     #[test]

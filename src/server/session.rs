@@ -14,8 +14,9 @@ use crate::id::{DisplayName, RoomName};
 use crate::media::VideoCodec;
 use crate::peer;
 use crate::room::member::Member;
-use crate::room::registry::{Admission, JoinError};
+use crate::room::registry::{Admission, JoinError, Phase};
 use crate::server::api::{Problem, room_name};
+use crate::server::listen::stopping;
 use crate::server::{App, Role, security};
 use crate::signalling::{
     AckResult, Answered, ByeReason, Command, ErrorCode, Joined, MAX_FRAME, Message, Request, read,
@@ -28,12 +29,16 @@ const SILENCE: Duration = Duration::from_secs(10);
 const SEND_PATIENCE: Duration = Duration::from_secs(5);
 /// A connection that has not joined by then is let go.
 const JOIN_PATIENCE: Duration = Duration::from_secs(30);
-/// Commands a client may send at once, and each second in the long run: trickling sends some
-/// twenty in a burst, a person clicking sends one or two a second.
-const COMMANDS_AT_ONCE: f64 = 60.0;
+/// Commands a client may send at once, and each second in the long run: trickling sends a burst
+/// of some twenty for each network interface, a person clicking sends one or two a second.
+const COMMANDS_AT_ONCE: f64 = 120.0;
 const COMMANDS_A_SECOND: f64 = 10.0;
 /// Frames this much over the limit are read so that the refusal can be sent; larger ones are cut.
 const HARD_LIMIT: usize = 4 * MAX_FRAME;
+
+/// What is read from the socket at once. Commands are short, and each of thousands of sockets has
+/// such a buffer.
+const READ_BUFFER: usize = 16 * 1024;
 
 /// `GET /api/rooms/{room}/ws`
 pub async fn upgrade(
@@ -48,6 +53,7 @@ pub async fn upgrade(
         return Err(Problem::new(StatusCode::FORBIDDEN, detail));
     }
     let socket = socket
+        .read_buffer_size(READ_BUFFER)
         .max_message_size(HARD_LIMIT)
         .max_frame_size(HARD_LIMIT);
     Ok(socket
@@ -96,6 +102,7 @@ impl Session {
     }
 
     async fn converse(&mut self) -> Result<(), Over> {
+        let phase = self.app.rooms.phase();
         let mut ping = interval(PING_EVERY);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let started = Instant::now();
@@ -107,8 +114,20 @@ impl Session {
             };
             let notice = async {
                 match &mut self.seat {
-                    Some(seat) => seat.notices.recv().await,
-                    None => std::future::pending().await,
+                    // No sender left: the room's task is gone without having said goodbye.
+                    Some(seat) => seat.notices.recv().await.unwrap_or(Message::Bye {
+                        reason: match *phase.borrow() {
+                            Phase::Stopping => ByeReason::Shutdown,
+                            Phase::Serving | Phase::Draining => ByeReason::RoomFailed,
+                        },
+                    }),
+                    // Where no room says goodbye, we do.
+                    None => {
+                        stopping(phase.clone()).await;
+                        Message::Bye {
+                            reason: ByeReason::Shutdown,
+                        }
+                    }
                 }
             };
             tokio::select! {
@@ -118,8 +137,6 @@ impl Session {
                     self.frame(frame).await?;
                 }
                 notice = notice => {
-                    // No sender left: the room's task is gone without having said goodbye.
-                    let notice = notice.unwrap_or(Message::Bye { reason: ByeReason::RoomFailed });
                     let last = matches!(notice, Message::Bye { .. });
                     self.send(&notice).await?;
                     if last {
@@ -255,7 +272,7 @@ impl Session {
         };
         let joined = self.app.rooms.join(&self.room, admission).await;
         let joined = joined.map_err(|error| match error {
-            JoinError::Stopping | JoinError::Unavailable => {
+            JoinError::Draining | JoinError::Stopping | JoinError::Unavailable => {
                 refuse(ErrorCode::Unavailable, &error.to_string())
             }
         })?;

@@ -10,7 +10,7 @@ use futures_util::{SinkExt, StreamExt};
 use quilt::config::{Settings, Written};
 use serde_json::Value;
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
@@ -23,8 +23,8 @@ pub struct Server {
     pub http: SocketAddr,
     pub rtc: SocketAddr,
     pub stats: Arc<quilt::stats::Stats>,
-    stop: Option<oneshot::Sender<()>>,
-    task: Option<JoinHandle<anyhow::Result<()>>>,
+    stop: mpsc::Sender<()>,
+    task: JoinHandle<anyhow::Result<()>>,
 }
 
 /// Settings on free loopback ports, as a file would give them, plus `extra` lines of TOML.
@@ -38,16 +38,14 @@ impl Server {
     pub async fn start(extra: &str) -> Self {
         let server = quilt::Server::bind(settings(extra)).await.expect("to bind");
         let (http, rtc, stats) = (server.http(), server.rtc(), server.stats());
-        let (stop, stopped) = oneshot::channel::<()>();
-        let task = tokio::spawn(server.run(async {
-            let _ = stopped.await;
-        }));
+        let (stop, stopped) = mpsc::channel(2);
+        let task = tokio::spawn(server.run(stopped));
         Self {
             http,
             rtc,
             stats,
-            stop: Some(stop),
-            task: Some(task),
+            stop,
+            task,
         }
     }
 
@@ -55,10 +53,21 @@ impl Server {
         format!("http://{}", self.http)
     }
 
-    /// Stops it and waits until it has ended.
-    pub async fn stop(mut self) {
-        drop(self.stop.take());
-        let task = self.task.take().expect("stopped once");
+    /// What a signal does: the first begins the end, the second hastens it.
+    pub async fn signal(&self) {
+        self.stop.send(()).await.expect("it runs");
+    }
+
+    /// Waits until it has ended.
+    pub async fn ended(self) {
+        let ended = tokio::time::timeout(PATIENCE, self.task).await.expect("to end");
+        ended.expect("no panic").expect("no error");
+    }
+
+    /// Stops it at once and waits until it has ended.
+    pub async fn stop(self) {
+        let Self { stop, task, .. } = self;
+        drop(stop);
         let ended = tokio::time::timeout(PATIENCE, task).await.expect("to end");
         ended.expect("no panic").expect("no error");
     }

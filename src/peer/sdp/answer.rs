@@ -35,7 +35,7 @@ pub(in crate::peer) fn answer(
             .contains(&index)
             .then(|| library.section(mid))
             .flatten()
-            .filter(|section| section.port() != "0" && offered.port() != "0");
+            .filter(|section| !section.stopped() && !offered.stopped());
         let Some(answered) = answered else {
             description.sections.push(turned_down(offered));
             continue;

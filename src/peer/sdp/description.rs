@@ -117,9 +117,15 @@ impl Section {
         self.words().next().unwrap_or("")
     }
 
-    /// 0 is a section that was turned down or stopped.
+    /// As written; see [`Section::stopped`] for what 0 means.
     pub fn port(&self) -> &str {
         self.words().nth(1).unwrap_or("")
+    }
+
+    /// Port 0 is a section that was turned down or stopped, unless it says `a=bundle-only`
+    /// (RFC 9143 section 6): then it lives on the port of another one. Firefox offers so.
+    pub fn stopped(&self) -> bool {
+        self.port() == "0" && self.attribute("bundle-only").is_none()
     }
 
     /// Such as `UDP/TLS/RTP/SAVPF`.

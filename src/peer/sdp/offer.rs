@@ -48,7 +48,7 @@ impl Offer {
     fn candidates_for_service(&self) -> Vec<(usize, Kind)> {
         let sections = self.description.sections.iter().enumerate();
         sections
-            .filter(|(_, s)| s.port() != "0" && s.protocol().ends_with("TLS/RTP/SAVPF"))
+            .filter(|(_, s)| !s.stopped() && s.protocol().ends_with("TLS/RTP/SAVPF"))
             .filter_map(|(index, section)| {
                 let format = Format::all(section).into_iter().next()?;
                 Some((index, format.codec.kind()))
@@ -131,7 +131,7 @@ impl Offer {
     /// Whether the client wants to receive this kind.
     pub fn wants(&self, kind: Kind) -> bool {
         self.section(kind)
-            .is_some_and(|section| section.port() != "0" && section.direction().1)
+            .is_some_and(|section| !section.stopped() && section.direction().1)
     }
 
     /// The formats of a kind that are served, ours for sending first.
@@ -169,7 +169,7 @@ fn filtered(section: &Section, formats: &[Format]) -> Section {
         .flat_map(|format| [Some(format.payload_type), format.rtx])
         .flatten()
         .collect();
-    let stopped = section.port() == "0";
+    let stopped = section.stopped();
     let has_sources = section.attribute("ssrc").is_some();
     let mut lines = vec![format!(
         "m={} 9 {} {}",
@@ -194,6 +194,8 @@ fn filtered(section: &Section, formats: &[Format]) -> Section {
             "candidate" | "end-of-candidates" | "remote-candidates" => false,
             // One layer is asked for: a client without these sends just that.
             "rid" | "simulcast" => false,
+            // The port is not 0 any more.
+            "bundle-only" => false,
             "ssrc-group" => !value.starts_with("SIM"),
             // The library wants a source for every msid. Sources need not be declared: packets
             // find their way by payload type.
@@ -374,6 +376,18 @@ pub(super) mod tests {
             Offer::parse(&gone, &before).unwrap_err(),
             SdpError::SectionGone("2".into())
         );
+    }
+
+    #[test]
+    fn a_bundle_only_section_is_not_stopped() {
+        let firefox = CHROME
+            .replace("m=video 9 UDP", "m=video 0 UDP")
+            .replace("a=mid:2\r\n", "a=mid:2\r\na=bundle-only\r\n");
+        let offer = Offer::parse(&firefox, &[]).unwrap();
+        assert!(offer.wants(Kind::Video));
+        let seen = offer.for_library(None);
+        assert!(seen.contains("m=video 9 "), "{seen}");
+        assert!(!seen.contains("bundle-only") && !seen.contains("a=inactive"), "{seen}");
     }
 
     #[test]
