@@ -84,7 +84,7 @@ async fn stay(entry: Entry, material: Material) {
         let pace = Pace::in_step(clock::now(), FPS, length);
         client.publish(material.clone(), pace);
         let why = client.until_ended().await;
-        tracing::warn!("{} joins again: {why}", entry.name);
+        tracing::info!("{} joins again: {why}", entry.name);
     }
 }
 
@@ -110,7 +110,8 @@ fn make(index: usize) -> anyhow::Result<Material> {
     let length = seconds * FPS;
     let clip = Clip::encode(&Library::embedded(), settings, length, |number, picture| {
         let face = Face {
-            turn: number as f32 / length as f32,
+            // Nobody sways as the neighbour does.
+            turn: number as f32 / length as f32 + index as f32 * 0.27,
             open: voice::openness(&pcm, number as f32 / FPS as f32),
             blink: (number + index as u32 * 23) % BLINK < 4,
         };

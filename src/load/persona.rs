@@ -62,7 +62,7 @@ pub const PERSONAS: [Persona; 4] = [
 /// The state of a face.
 #[derive(Debug, Clone, Copy)]
 pub struct Face {
-    /// Place in the loop, 0 to 1: all motion closes with it.
+    /// Place in the loop: all motion repeats after 1.
     pub turn: f32,
     /// Mouth: 0 closed, 1 wide open.
     pub open: f32,

@@ -71,11 +71,6 @@ impl Leveller {
         }
     }
 
-    /// The gain as it is, as a factor.
-    pub fn factor(&self) -> f32 {
-        self.factor
-    }
-
     fn learn(&mut self, weighted_mean_square: f32) {
         self.blocks[self.next] = weighted_mean_square;
         self.next = (self.next + 1) % MEMORY;
@@ -155,7 +150,7 @@ mod tests {
             let voice = speech.heard(mean_square(&block));
             leveller.run(&mut block, voice);
             out.extend(block);
-            gains.push(20.0 * leveller.factor().log10());
+            gains.push(20.0 * leveller.factor.log10());
         }
         (out, gains)
     }
