@@ -25,10 +25,20 @@ pub struct Written {
     #[arg(long, env = "QUILT_RTC_LISTEN", value_name = "ADDR")]
     pub rtc_listen: Option<SocketAddr>,
     /// Address under which clients reach the media port, where it differs; repeatable
-    #[arg(long, env = "QUILT_PUBLIC_IP", value_name = "IP", value_delimiter = ',')]
+    #[arg(
+        long,
+        env = "QUILT_PUBLIC_IP",
+        value_name = "IP",
+        value_delimiter = ','
+    )]
     pub public_ip: Option<Vec<IpAddr>>,
     /// STUN or TURN server handed to clients, as URL[,user,credential]; repeatable
-    #[arg(long, env = "QUILT_ICE_SERVER", value_name = "SERVER", value_delimiter = ' ')]
+    #[arg(
+        long,
+        env = "QUILT_ICE_SERVER",
+        value_name = "SERVER",
+        value_delimiter = ' '
+    )]
     pub ice_server: Option<Vec<IceServerText>>,
     /// Folder for what is kept: recordings, the self-signed certificate [default: data]
     #[arg(long, env = "QUILT_DATA_DIR", value_name = "DIR")]
@@ -37,7 +47,12 @@ pub struct Written {
     #[arg(long, env = "QUILT_MIX", value_name = "POLICY", value_parser = parse_policy)]
     pub mix: Option<MixPolicy>,
     /// Secret that changing and administrating verbs want; without it they answer loopback only
-    #[arg(long, env = "QUILT_API_KEY", value_name = "KEY", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "QUILT_API_KEY",
+        value_name = "KEY",
+        hide_env_values = true
+    )]
     pub api_key: Option<String>,
     /// Pictures a second of every mix, 1-60 [default: 25]
     #[arg(long, env = "QUILT_FPS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=60))]
@@ -445,7 +460,11 @@ mod tests {
 
     #[test]
     fn ice_servers_are_checked() {
-        assert!("stun:stun.example.org:3478".parse::<IceServerText>().is_ok());
+        assert!(
+            "stun:stun.example.org:3478"
+                .parse::<IceServerText>()
+                .is_ok()
+        );
         assert!("http://x".parse::<IceServerText>().is_err());
         assert!("turn:t.example.org".parse::<IceServerText>().is_err());
         let turn: IceServerText = "turn:t.example.org,ann,s3cret,with,commas".parse().unwrap();

@@ -1,6 +1,7 @@
 //! `quilt`: arguments, logging, run.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,8 +48,19 @@ struct Serve {
     settings: Written,
 }
 
-fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+fn main() -> ExitCode {
+    match start(Arguments::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            // The whole chain in one line; a backtrace tells a user nothing.
+            eprintln!("quilt: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    share_arenas();
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("QUILT_LOG")
@@ -60,13 +72,30 @@ fn main() -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the async runtime")?;
-    match arguments.command.unwrap_or(Subcommands::Serve(arguments.serve)) {
-        Subcommands::Serve(serve) => runtime.block_on(run(serve)),
-        Subcommands::Load(options) => runtime.block_on(generate_load(options)),
-        Subcommands::Bench(options) => match runtime.block_on(load::bench::bench(options))? {
-            true => Ok(()),
-            false => anyhow::bail!("not everything was reached"),
-        },
+    match arguments
+        .command
+        .unwrap_or(Subcommands::Serve(arguments.serve))
+    {
+        Subcommands::Serve(serve) => runtime.block_on(run(serve))?,
+        Subcommands::Load(options) => runtime.block_on(generate_load(options))?,
+        Subcommands::Bench(options) => {
+            if !runtime.block_on(load::bench::bench(options))? {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Lets threads share two heaps of the C library. By default each of our dozens of threads (three
+/// for a pipeline) grows one of its own, and pictures that are made on one and freed on another
+/// leave holes in both: at eight participants that was 20 % more resident memory.
+fn share_arenas() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: mallopt takes two integers and touches only the allocator's own settings; no other
+    // thread runs yet.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 2);
     }
 }
 
@@ -92,13 +121,18 @@ async fn run(serve: Serve) -> anyhow::Result<()> {
     let server = quilt::Server::bind(settings).await?;
     let (http, rtc) = (server.http().to_string(), server.rtc().to_string());
     // The first line on standard output: programs that start us read the addresses from it.
-    println!("{}", serde_json::json!({ "http": http, "rtc": rtc, "tls": tls }));
+    println!(
+        "{}",
+        serde_json::json!({ "http": http, "rtc": rtc, "tls": tls })
+    );
     tracing::info!("open http{}://{http}/", if tls { "s" } else { "" });
     if demo {
         // Plain HTTP even with TLS: they are on this machine.
         tokio::spawn(fill_demo_room(format!("http://{http}/")));
     }
-    let manager = Manager::from_environment().context("NOTIFY_SOCKET")?.map(Arc::new);
+    let manager = Manager::from_environment()
+        .context("NOTIFY_SOCKET")?
+        .map(Arc::new);
     if let Some(manager) = manager.clone() {
         manager.ready();
         let rooms = server.rooms();

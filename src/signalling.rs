@@ -335,7 +335,12 @@ pub fn read(text: &str) -> Result<Request, Unreadable> {
     };
     let id = match object.remove("id").as_ref().and_then(|id| id.as_u64()) {
         Some(id) if id <= u64::from(u32::MAX) => id as u32,
-        _ => return Err(refuse(None, "id: a number from 0 to 4294967295 is needed".into())),
+        _ => {
+            return Err(refuse(
+                None,
+                "id: a number from 0 to 4294967295 is needed".into(),
+            ));
+        }
     };
     // A name is checked here rather than by its type, so that the refusal has a code of its own.
     if let Some(name) = object.get("name").and_then(|name| name.as_str())

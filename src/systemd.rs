@@ -28,7 +28,10 @@ impl Manager {
         let Some(address) = std::env::var_os("NOTIFY_SOCKET") else {
             return Ok(None);
         };
-        let (time, process) = (std::env::var("WATCHDOG_USEC"), std::env::var("WATCHDOG_PID"));
+        let (time, process) = (
+            std::env::var("WATCHDOG_USEC"),
+            std::env::var("WATCHDOG_PID"),
+        );
         let watchdog = watchdog(time.ok().as_deref(), process.ok().as_deref());
         Self::at(&address, watchdog).map(Some)
     }

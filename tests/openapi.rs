@@ -28,12 +28,21 @@ fn it_names_exactly_the_routes_of_the_api() {
 async fn what_it_says_is_what_one_gets() {
     let server = Server::start("").await;
     for (path, documented) in document()["paths"].as_object().expect("paths") {
-        let Some(verb) = documented.get("get") else { continue };
+        let Some(verb) = documented.get("get") else {
+            continue;
+        };
         let status = get(&server, &path.replace("{room}", "nobody-here")).await;
         let said = &verb["responses"];
-        assert!(said.get(&status).is_some() || path.ends_with("/ws"), "GET {path}: {status}");
+        assert!(
+            said.get(&status).is_some() || path.ends_with("/ws"),
+            "GET {path}: {status}"
+        );
         if path.contains("{room}") && !path.ends_with("/ws") {
-            assert_eq!(get(&server, &path.replace("{room}", "b%20d")).await, "400", "{path}");
+            assert_eq!(
+                get(&server, &path.replace("{room}", "b%20d")).await,
+                "400",
+                "{path}"
+            );
         }
     }
     server.stop().await;
@@ -41,8 +50,13 @@ async fn what_it_says_is_what_one_gets() {
 
 /// The status code of a GET.
 async fn get(server: &Server, path: &str) -> String {
-    let mut stream = tokio::net::TcpStream::connect(server.http).await.expect("to connect");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", server.http);
+    let mut stream = tokio::net::TcpStream::connect(server.http)
+        .await
+        .expect("to connect");
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+        server.http
+    );
     stream.write_all(request.as_bytes()).await.expect("to ask");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("an answer");

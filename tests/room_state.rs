@@ -13,7 +13,12 @@ use quilt::room::state::{Effect, Event, MixPolicy, Settings, State, VideoKey};
 
 #[derive(Debug, Clone)]
 enum Step {
-    Join { view: bool, audio: bool, video: bool, portrait: bool },
+    Join {
+        view: bool,
+        audio: bool,
+        video: bool,
+        portrait: bool,
+    },
     Leave(usize),
     Media(usize, bool, bool),
     Track(usize, Kind),
@@ -98,19 +103,32 @@ impl World {
 
     fn check(&self, state: &State, receives: &BTreeMap<ParticipantId, (Option<VideoCodec>, bool)>) {
         for mix in self.video.keys() {
-            assert!(self.sees.values().any(|m| m == mix), "an encoder without a listener");
+            assert!(
+                self.sees.values().any(|m| m == mix),
+                "an encoder without a listener"
+            );
         }
         for mix in self.audio.keys() {
-            assert!(self.hears.values().any(|m| m == mix), "an encoder without a listener");
+            assert!(
+                self.hears.values().any(|m| m == mix),
+                "an encoder without a listener"
+            );
         }
         let stage = state.stage();
         for (id, person) in state.people() {
             let (codec, audio) = receives.get(id).copied().unwrap_or((None, false));
-            assert_eq!(self.sees.contains_key(id), codec.is_some(), "sees iff it can");
+            assert_eq!(
+                self.sees.contains_key(id),
+                codec.is_some(),
+                "sees iff it can"
+            );
             assert_eq!(self.hears.contains_key(id), audio, "hears iff it can");
             if let Some(mix) = self.sees.get(id) {
                 assert_eq!(Some(self.video[mix].codec), codec);
-                let places = &state.arrangement(*mix).expect("every mix is arranged").places;
+                let places = &state
+                    .arrangement(*mix)
+                    .expect("every mix is arranged")
+                    .places;
                 assert!(places.iter().all(|p| p.who != *id), "{id} sees themselves");
                 let others = stage.iter().filter(|who| *who != id).count();
                 assert_eq!(places.len(), others, "somebody on stage is missing");
@@ -125,13 +143,21 @@ impl World {
             assert!(state.people().contains_key(who), "a listener who left");
         }
         let newest = state.video_mixes().iter();
-        let newest = newest.filter_map(|(id, _)| state.arrangement(id)).map(|a| a.layout);
-        assert!(newest.max().unwrap_or(0) <= self.planned, "a change that was not published");
+        let newest = newest
+            .filter_map(|(id, _)| state.arrangement(id))
+            .map(|a| a.layout);
+        assert!(
+            newest.max().unwrap_or(0) <= self.planned,
+            "a change that was not published"
+        );
     }
 }
 
 fn live(policy: MixPolicy, steps: Vec<Step>) {
-    let settings = Settings { policy, ..Default::default() };
+    let settings = Settings {
+        policy,
+        ..Default::default()
+    };
     let mut state = State::new(settings);
     let mut world = World::default();
     let mut receives = BTreeMap::new();
@@ -142,19 +168,39 @@ fn live(policy: MixPolicy, steps: Vec<Step>) {
         // Steps name somebody by position; some name nobody, which must be harmless.
         let id = |n: usize| ids.get(n).copied().unwrap_or(ParticipantId(9999));
         let event = match step {
-            Step::Join { view, audio, video, portrait } => {
+            Step::Join {
+                view,
+                audio,
+                video,
+                portrait,
+            } => {
                 let id = ParticipantId(next);
                 next += 1;
                 let name = DisplayName::new("somebody").unwrap();
-                Event::Joined { id, name, view, audio, video, portrait }
+                Event::Joined {
+                    id,
+                    name,
+                    view,
+                    audio,
+                    video,
+                    portrait,
+                }
             }
             Step::Leave(n) => Event::Left { id: id(n) },
-            Step::Media(n, audio, video) => Event::Media { id: id(n), audio, video },
+            Step::Media(n, audio, video) => Event::Media {
+                id: id(n),
+                audio,
+                video,
+            },
             Step::Track(n, kind) => Event::Track { id: id(n), kind },
             Step::Live(n, live) => Event::Live { id: id(n), live },
             Step::Downlink(n, video, audio) => {
                 receives.insert(id(n), (video, audio));
-                Event::Downlink { id: id(n), video, audio }
+                Event::Downlink {
+                    id: id(n),
+                    video,
+                    audio,
+                }
             }
             Step::Wait(ms) => {
                 now = now.plus(Duration::from_millis(ms));
@@ -172,7 +218,10 @@ fn live(policy: MixPolicy, steps: Vec<Step>) {
         let effects = state.apply(now, Event::Left { id });
         world.carry_out(&state, &effects);
     }
-    assert!(world.video.is_empty() && world.audio.is_empty(), "an empty room costs something");
+    assert!(
+        world.video.is_empty() && world.audio.is_empty(),
+        "an empty room costs something"
+    );
 }
 
 proptest! {
@@ -197,9 +246,26 @@ fn join(state: &mut State, n: u32, view: bool) -> ParticipantId {
     let id = ParticipantId(n);
     let name = DisplayName::new("x").unwrap();
     let (audio, video, portrait) = (true, true, false);
-    state.apply(MediaTime(0), Event::Joined { id, name, view, audio, video, portrait });
+    state.apply(
+        MediaTime(0),
+        Event::Joined {
+            id,
+            name,
+            view,
+            audio,
+            video,
+            portrait,
+        },
+    );
     let video = Some(VideoCodec::H264);
-    state.apply(MediaTime(0), Event::Downlink { id, video, audio: true });
+    state.apply(
+        MediaTime(0),
+        Event::Downlink {
+            id,
+            video,
+            audio: true,
+        },
+    );
     id
 }
 
@@ -223,8 +289,16 @@ fn the_tenth_is_off_stage_and_shares_the_common_mix() {
     }
     assert_eq!(state.stage().len(), 9);
     assert_eq!(state.video_mixes().iter().count(), 9 + 1);
-    state.apply(MediaTime(0), Event::Left { id: ParticipantId(1) });
-    assert!(state.stage().contains(&ParticipantId(10)), "the next one moves up");
+    state.apply(
+        MediaTime(0),
+        Event::Left {
+            id: ParticipantId(1),
+        },
+    );
+    assert!(
+        state.stage().contains(&ParticipantId(10)),
+        "the next one moves up"
+    );
     assert_eq!(state.video_mixes().iter().count(), 9 + 1);
 }
 
@@ -235,10 +309,29 @@ fn mute_keeps_the_own_sum_for_a_moment_and_then_shares() {
     let bob = join(&mut state, 2, false);
     let second = |s: u64| MediaTime(s * 1_000_000_000);
     for id in [ann, bob] {
-        state.apply(second(0), Event::Track { id, kind: Kind::Audio });
+        state.apply(
+            second(0),
+            Event::Track {
+                id,
+                kind: Kind::Audio,
+            },
+        );
     }
-    let sums = |state: &State| state.audio_mixes().iter().map(|(_, m)| m.key).collect::<Vec<_>>();
-    state.apply(second(1), Event::Media { id: ann, audio: false, video: true });
+    let sums = |state: &State| {
+        state
+            .audio_mixes()
+            .iter()
+            .map(|(_, m)| m.key)
+            .collect::<Vec<_>>()
+    };
+    state.apply(
+        second(1),
+        Event::Media {
+            id: ann,
+            audio: false,
+            video: true,
+        },
+    );
     assert!(sums(&state).contains(&Some(ann)));
     let wake = state.wake_at().expect("to give the sum up");
     state.apply(wake, Event::Wake);

@@ -14,7 +14,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// The status of `/healthz`.
 async fn health(server: &Server) -> u16 {
-    let mut stream = tokio::net::TcpStream::connect(server.http).await.expect("a connection");
+    let mut stream = tokio::net::TcpStream::connect(server.http)
+        .await
+        .expect("a connection");
     let request = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     stream.write_all(request).await.expect("to send");
     let mut answer = String::new();
@@ -39,14 +41,28 @@ async fn a_drained_meeting_goes_on_and_nobody_else_comes_in() {
 
     let told = ann.next_of("notice").await;
     assert_eq!(told["code"], "draining");
-    assert!(told["text"].as_str().expect("a text").contains("10 minutes"), "{told}");
+    assert!(
+        told["text"]
+            .as_str()
+            .expect("a text")
+            .contains("10 minutes"),
+        "{told}"
+    );
     assert_eq!(health(&server).await, 503);
     let mut eve = server.socket("b").await;
     for (socket, name) in [(&mut bob, "Bob"), (&mut eve, "Eve")] {
-        let refused = socket.ask(json!({"id": 1, "type": "join", "name": name})).await;
+        let refused = socket
+            .ask(json!({"id": 1, "type": "join", "name": name}))
+            .await;
         assert_eq!(refused["code"], "unavailable", "{refused}");
         assert_eq!(refused["closes"], true);
-        assert!(refused["text"].as_str().expect("a text").contains("restart"), "{refused}");
+        assert!(
+            refused["text"]
+                .as_str()
+                .expect("a text")
+                .contains("restart"),
+            "{refused}"
+        );
     }
     let muted = json!({"id": 2, "type": "media", "audio": false, "video": true});
     assert_eq!(ann.ask(muted).await["type"], "ack");
@@ -96,7 +112,11 @@ async fn everybody_is_told_whether_they_have_joined_or_not() {
     goodbye(&mut bob).await;
     server.ended().await;
     for gauge in ["quilt_rooms 0", "quilt_participants 0"] {
-        assert!(stats.render().contains(gauge), "{gauge} in {}", stats.render());
+        assert!(
+            stats.render().contains(gauge),
+            "{gauge} in {}",
+            stats.render()
+        );
     }
 }
 
@@ -106,9 +126,17 @@ fn a_signal_ends_the_process_and_the_service_manager_knows() {
     let name = format!("quilt-shutdown-{:x}", rand::random::<u64>());
     let address = SocketAddr::from_abstract_name(&name).expect("a name");
     let manager = UnixDatagram::bind_addr(&address).expect("a socket");
-    manager.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    manager
+        .set_read_timeout(Some(PATIENCE))
+        .expect("a time-out");
     let mut quilt = Command::new(env!("CARGO_BIN_EXE_quilt"))
-        .args(["serve", "--listen", "127.0.0.1:0", "--rtc-listen", "127.0.0.1:0"])
+        .args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--rtc-listen",
+            "127.0.0.1:0",
+        ])
         .env("NOTIFY_SOCKET", format!("@{name}"))
         .env("WATCHDOG_USEC", "60000000")
         .stdout(Stdio::piped())
@@ -121,7 +149,9 @@ fn a_signal_ends_the_process_and_the_service_manager_knows() {
     assert_eq!(addresses["tls"], false);
     let hear = || {
         let mut buffer = [0; 256];
-        let length = manager.recv(&mut buffer).expect("a word to the service manager");
+        let length = manager
+            .recv(&mut buffer)
+            .expect("a word to the service manager");
         String::from_utf8(buffer[..length].to_vec()).expect("text")
     };
     assert_eq!(hear(), "READY=1");
@@ -133,5 +163,9 @@ fn a_signal_ends_the_process_and_the_service_manager_knows() {
     assert!(hear().starts_with("STOPPING=1\n"));
     let status = quilt.wait().expect("an end");
     assert!(status.success(), "{status}");
-    assert!(told.elapsed() < Duration::from_secs(5), "{:?}", told.elapsed());
+    assert!(
+        told.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        told.elapsed()
+    );
 }

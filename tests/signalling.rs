@@ -20,7 +20,8 @@ async fn everybody_is_told_who_comes_and_goes() {
     while told["people"].as_array().unwrap().len() != 2 {
         told = ann.next_of("people").await;
     }
-    bob.ask(json!({"id": 2, "type": "media", "audio": false, "video": true})).await;
+    bob.ask(json!({"id": 2, "type": "media", "audio": false, "video": true}))
+        .await;
     let told = ann.next_of("people").await;
     assert_eq!(told["people"][1]["audio"], false);
     let left = bob.ask(json!({"id": 3, "type": "leave"})).await;
@@ -39,7 +40,9 @@ async fn viewers_are_counted_and_not_listed() {
     let mut ann = server.socket("a").await;
     ann.join("Ann").await;
     let mut viewer = server.socket("a").await;
-    let joined = viewer.ask(json!({"id": 1, "type": "join", "view": true})).await;
+    let joined = viewer
+        .ask(json!({"id": 1, "type": "join", "view": true}))
+        .await;
     assert_eq!(joined["people"].as_array().unwrap().len(), 1);
     let mut told = ann.next_of("people").await;
     while told["viewers"] != 1 {
@@ -57,10 +60,17 @@ async fn refusals_are_typed_and_the_socket_stays() {
         assert_eq!(answer["code"], code, "{answer}");
         assert_eq!(answer["closes"], false, "{answer}");
     };
-    let answer = socket.ask(json!({"id": 1, "type": "offer", "sdp": ""})).await;
+    let answer = socket
+        .ask(json!({"id": 1, "type": "offer", "sdp": ""}))
+        .await;
     refused(&answer, "not_joined");
-    for (n, name) in ["", "  ", "a\u{0}b", &"x".repeat(65)].into_iter().enumerate() {
-        let answer = socket.ask(json!({"id": n + 2, "type": "join", "name": name})).await;
+    for (n, name) in ["", "  ", "a\u{0}b", &"x".repeat(65)]
+        .into_iter()
+        .enumerate()
+    {
+        let answer = socket
+            .ask(json!({"id": n + 2, "type": "join", "name": name}))
+            .await;
         refused(&answer, "bad_name");
     }
     let answer = socket.ask(json!({"id": 9, "type": "join"})).await;
@@ -78,18 +88,28 @@ async fn refusals_are_typed_and_the_socket_stays() {
         socket.send(frame).await;
         refused(&socket.next().await.unwrap(), "bad_message");
     }
-    socket.send_frame(Message::Binary(vec![1, 2, 3].into())).await;
+    socket
+        .send_frame(Message::Binary(vec![1, 2, 3].into()))
+        .await;
     refused(&socket.next().await.unwrap(), "bad_message");
     socket.join("Ann").await;
-    let answer = socket.ask(json!({"id": 10, "type": "join", "name": "Ann"})).await;
+    let answer = socket
+        .ask(json!({"id": 10, "type": "join", "name": "Ann"}))
+        .await;
     refused(&answer, "already_joined");
     for sdp in ["", "v=0", "no sdp at all", &"a=x\r\n".repeat(2000)] {
-        let answer = socket.ask(json!({"id": 11, "type": "offer", "sdp": sdp})).await;
+        let answer = socket
+            .ask(json!({"id": 11, "type": "offer", "sdp": sdp}))
+            .await;
         refused(&answer, "bad_sdp");
     }
-    let many: String = (0..1000).map(|n| format!("m=audio {n} UDP/TLS/RTP/SAVPF 111\r\n")).collect();
+    let many: String = (0..1000)
+        .map(|n| format!("m=audio {n} UDP/TLS/RTP/SAVPF 111\r\n"))
+        .collect();
     let sdp = format!("v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n{many}");
-    let answer = socket.ask(json!({"id": 12, "type": "offer", "sdp": sdp})).await;
+    let answer = socket
+        .ask(json!({"id": 12, "type": "offer", "sdp": sdp}))
+        .await;
     refused(&answer, "bad_sdp");
 }
 
@@ -101,22 +121,35 @@ async fn what_is_too_large_or_too_fast_closes() {
     socket.send(text).await;
     // The refusal has no number: the frame was not read.
     let answer = socket.next().await.unwrap();
-    assert_eq!((&answer["code"], &answer["closes"]), (&json!("too_large"), &json!(true)));
+    assert_eq!(
+        (&answer["code"], &answer["closes"]),
+        (&json!("too_large"), &json!(true))
+    );
     assert_eq!(socket.next().await, None);
 
     let mut socket = server.socket("a").await;
     let mut answers = Vec::new();
     for n in 0..200 {
-        socket.send(json!({"id": n, "type": "leaf"}).to_string()).await;
+        socket
+            .send(json!({"id": n, "type": "leaf"}).to_string())
+            .await;
         answers.push(socket.next().await);
         if answers.last().is_some_and(|a| a.is_none()) {
             break;
         }
-        if answers.last().and_then(|a| a.as_ref()).is_some_and(|a| a["code"] == "rate_limited") {
+        if answers
+            .last()
+            .and_then(|a| a.as_ref())
+            .is_some_and(|a| a["code"] == "rate_limited")
+        {
             break;
         }
     }
-    let last = answers.last().cloned().flatten().expect("a refusal before the end");
+    let last = answers
+        .last()
+        .cloned()
+        .flatten()
+        .expect("a refusal before the end");
     assert_eq!(last["code"], "rate_limited");
     assert_eq!(socket.next().await, None);
 }
@@ -137,11 +170,18 @@ async fn stopping_says_goodbye() {
 async fn with_a_key_a_token_is_needed() {
     let server = Server::start("api-key = \"0123456789abcdef\"").await;
     let mut socket = server.socket("a").await;
-    let answer = socket.ask(json!({"id": 1, "type": "join", "name": "Ann"})).await;
-    assert_eq!((&answer["code"], &answer["closes"]), (&json!("forbidden"), &json!(true)));
+    let answer = socket
+        .ask(json!({"id": 1, "type": "join", "name": "Ann"}))
+        .await;
+    assert_eq!(
+        (&answer["code"], &answer["closes"]),
+        (&json!("forbidden"), &json!(true))
+    );
     let mut socket = server.socket("a").await;
     let token = "0123456789abcdef";
-    let answer = socket.ask(json!({"id": 1, "type": "join", "name": "Ann", "token": token})).await;
+    let answer = socket
+        .ask(json!({"id": 1, "type": "join", "name": "Ann", "token": token}))
+        .await;
     assert_eq!(answer["type"], "ack");
 }
 

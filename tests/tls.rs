@@ -64,7 +64,9 @@ async fn connect(
         .with_no_client_auth();
     let stream = TcpStream::connect(server.http).await?;
     let name = ServerName::try_from(name.to_owned()).expect("a name");
-    TlsConnector::from(Arc::new(client)).connect(name, stream).await
+    TlsConnector::from(Arc::new(client))
+        .connect(name, stream)
+        .await
 }
 
 async fn healthz(mut stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin) -> String {
@@ -89,7 +91,13 @@ async fn a_client_that_trusts_the_self_signed_certificate_gets_in() {
         }
     }
     let versions = rustls::ALL_VERSIONS;
-    let stranger = connect(&server, Some(folder.certificate()), "evil.example", versions).await;
+    let stranger = connect(
+        &server,
+        Some(folder.certificate()),
+        "evil.example",
+        versions,
+    )
+    .await;
     assert!(stranger.is_err(), "it is not for every name");
     assert!(connect(&server, None, "localhost", versions).await.is_err());
     // Programs on this machine, health checks among them, need not know the certificate.
@@ -107,13 +115,18 @@ async fn the_websocket_is_secure_too() {
         .into_client_request()
         .expect("a request");
     let origin = format!("https://localhost:{}", server.http.port());
-    request.headers_mut().insert("origin", origin.parse().expect("a header"));
+    request
+        .headers_mut()
+        .insert("origin", origin.parse().expect("a header"));
     let stream = stream.expect("a handshake");
     let (mut socket, _) = tokio_tungstenite::client_async(request, stream)
         .await
         .expect("a WebSocket");
     let join = json!({"id": 1, "type": "join", "name": "Ann"}).to_string();
-    socket.send(Message::Text(join.into())).await.expect("to send");
+    socket
+        .send(Message::Text(join.into()))
+        .await
+        .expect("to send");
     let joined = loop {
         let frame = socket.next().await.expect("a frame").expect("no error");
         if let Message::Text(text) = frame {
@@ -141,7 +154,10 @@ async fn the_certificate_outlives_the_server_and_serves_from_files_too() {
     Server::start(&folder.self_signed()).await.stop().await;
     assert_eq!(folder.certificate(), first);
 
-    let (cert, key) = (folder.file("self-signed.crt"), folder.file("self-signed.key"));
+    let (cert, key) = (
+        folder.file("self-signed.crt"),
+        folder.file("self-signed.key"),
+    );
     let server = Server::start(&format!("tls-cert = {cert:?}\ntls-key = {key:?}")).await;
     let stream = connect(&server, Some(first), "localhost", rustls::ALL_VERSIONS).await;
     let answer = healthz(stream.expect("a handshake")).await;
@@ -164,9 +180,15 @@ async fn what_is_wrong_with_the_files_is_said_with_the_setting() {
     let said = refused(cert.clone(), one.file("nothing")).await;
     assert!(said.starts_with("tls-key: cannot read "), "{said}");
     let said = refused(key.clone(), key).await;
-    assert!(said.starts_with("tls-cert: no PEM certificate in "), "{said}");
+    assert!(
+        said.starts_with("tls-cert: no PEM certificate in "),
+        "{said}"
+    );
     let said = refused(cert.clone(), cert.clone()).await;
-    assert!(said.starts_with("tls-key: no PEM private key in "), "{said}");
+    assert!(
+        said.starts_with("tls-key: no PEM private key in "),
+        "{said}"
+    );
     let said = refused(cert, other.file("self-signed.key")).await;
     assert!(said.starts_with("tls-cert and tls-key: "), "{said}");
 }

@@ -246,7 +246,10 @@ mod tests {
         drop(pipeline);
         // Dropped here, but its thread is still asleep inside `identity`.
         assert!(weak.upgrade().is_some());
-        assert!(wait_until_stopped(Duration::from_secs(10)), "it never ended");
+        assert!(
+            wait_until_stopped(Duration::from_secs(10)),
+            "it never ended"
+        );
         let until = std::time::Instant::now() + Duration::from_secs(10);
         while weak.upgrade().is_some() {
             assert!(std::time::Instant::now() < until, "it never ended");

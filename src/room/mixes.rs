@@ -117,10 +117,7 @@ mod tests {
         let both = BTreeMap::from([(ANN, 'x'), (BOB, 'x')]);
         let moves = mixes.follow(&both);
         assert_eq!(moves.opened, [(MixId(1), 'x')]);
-        assert_eq!(
-            moves.moved,
-            [(ANN, Some(MixId(1))), (BOB, Some(MixId(1)))]
-        );
+        assert_eq!(moves.moved, [(ANN, Some(MixId(1))), (BOB, Some(MixId(1)))]);
         assert_eq!(mixes.follow(&both).moved, [], "nothing changed");
         let moves = mixes.follow(&BTreeMap::from([(BOB, 'y')]));
         assert_eq!(moves.opened, [(MixId(2), 'y')]);

@@ -158,9 +158,8 @@ impl Registry {
     /// Every open room and who is in it.
     pub fn summaries(&self) -> BTreeMap<RoomName, Summary> {
         let rooms = self.lock();
-        let summary = |(name, open): (&RoomName, &Open)| {
-            (name.clone(), open.handle.summary.borrow().clone())
-        };
+        let summary =
+            |(name, open): (&RoomName, &Open)| (name.clone(), open.handle.summary.borrow().clone());
         rooms.iter().map(summary).collect()
     }
 
@@ -208,7 +207,10 @@ impl Registry {
         });
         join_all(endings).await;
         self.open.send_replace(0);
-        if tokio::time::timeout_at(deadline, self.members.closed()).await.is_err() {
+        if tokio::time::timeout_at(deadline, self.members.closed())
+            .await
+            .is_err()
+        {
             let left = self.members.receiver_count();
             tracing::warn!("{left} members' connections did not close in time");
         }
@@ -227,7 +229,8 @@ impl Registry {
             return Ok(open.handle.clone());
         }
         let generation = self.generations.fetch_add(1, Ordering::Relaxed);
-        let (mut room, handle) = Room::new(name.clone(), self.settings.clone(), self.context.clone());
+        let (mut room, handle) =
+            Room::new(name.clone(), self.settings.clone(), self.context.clone());
         let (registry, its_name) = (Arc::downgrade(self), name.clone());
         let task = tokio::spawn(async move {
             // A task of its own, so that a panic ends this room and is seen here.
@@ -267,5 +270,97 @@ impl Registry {
     fn lock(&self) -> MutexGuard<'_, Rooms> {
         // Every change of the map is one step, so a panic leaves it whole.
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mix::plan::MixEvent;
+    use crate::room::wiring::MediaEvent;
+    use crate::signalling::ByeReason;
+    use crate::stats::Stats;
+
+    async fn registry() -> Arc<Registry> {
+        crate::gst::init().expect("GStreamer");
+        let stats = Arc::new(Stats::default());
+        let transport = peer::Settings {
+            listen: ([127, 0, 0, 1], 0).into(),
+            public_ips: Vec::new(),
+        };
+        let engine = peer::Engine::bind(transport, stats.clone()).await;
+        let context = Context {
+            library: crate::gst::Library::embedded(),
+            stats,
+            fps: 25,
+            video_bitrate: 1_500_000,
+        };
+        Registry::new(context, Settings::default(), engine.expect("a free port"))
+    }
+
+    async fn join(registry: &Arc<Registry>, room: &RoomName) -> Joined {
+        let admission = Admission {
+            name: DisplayName::new("Ann").expect("a name"),
+            view: false,
+            audio: true,
+            video: true,
+            portrait: false,
+        };
+        registry.join(room, admission).await.ok().expect("to join")
+    }
+
+    /// Reads what somebody is told until their room is gone; whether it said goodbye.
+    async fn until_gone(joined: &mut Joined) -> Option<ByeReason> {
+        let mut bye = None;
+        while let Some(message) = joined.notices.recv().await {
+            if let Message::Bye { reason } = message {
+                bye = Some(reason);
+            }
+        }
+        bye
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_its_room_and_no_other() {
+        let registry = registry().await;
+        let (broken, whole) = (RoomName::new("broken"), RoomName::new("whole"));
+        let (broken, whole) = (broken.expect("a name"), whole.expect("a name"));
+        let mut ann = join(&registry, &broken).await;
+        let mut bob = join(&registry, &whole).await;
+        let handle = registry.open(&broken).ok().expect("it is open");
+        let failed = MixEvent::Failed("a tick panicked, said the test".into());
+        let command = Command::Media(MediaEvent::Mix(failed));
+        handle.commands.send(command).await.ok().expect("to tell");
+        assert_eq!(
+            until_gone(&mut ann).await,
+            None,
+            "it had no time to say goodbye"
+        );
+        // The other room goes on, and the name can be used again.
+        bob.member.mute(false, true).await;
+        while let Some(message) = bob.notices.recv().await {
+            match message {
+                Message::People { people, .. } if !people[0].audio => break,
+                Message::Bye { reason } => panic!("bob was let go: {reason:?}"),
+                _ => {}
+            }
+        }
+        let again = join(&registry, &broken).await;
+        assert_eq!(again.people.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_room_lives_from_the_first_join_to_the_last_leave() {
+        let registry = registry().await;
+        let room = RoomName::new("short").expect("a name");
+        for _ in 0..20 {
+            // Joins while the room before is just ending, or just not.
+            let joined = join(&registry, &room).await;
+            assert!(!joined.people.is_empty());
+        }
+        let mut last = join(&registry, &room).await;
+        registry.shut_down(Duration::from_secs(5)).await;
+        assert_eq!(until_gone(&mut last).await, Some(ByeReason::Shutdown));
+        assert!(registry.summaries().is_empty());
     }
 }

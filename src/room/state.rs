@@ -362,10 +362,7 @@ impl State {
     }
 
     /// The sum each person is to hear: without themselves while they may be in it.
-    fn wanted_audio(
-        &mut self,
-        now: MediaTime,
-    ) -> BTreeMap<ParticipantId, Option<ParticipantId>> {
+    fn wanted_audio(&mut self, now: MediaTime) -> BTreeMap<ParticipantId, Option<ParticipantId>> {
         let mut wanted = BTreeMap::new();
         for (id, person) in &mut self.people {
             person.own_sum_until = person.own_sum_until.filter(|until| *until > now);
@@ -379,7 +376,8 @@ impl State {
 
     /// Lays every mix out; those that changed get a new serial number. Whether any did.
     fn arrange(&mut self, stage: &[ParticipantId]) -> bool {
-        self.arrangements.retain(|id, _| self.video.get(*id).is_some());
+        self.arrangements
+            .retain(|id, _| self.video.get(*id).is_some());
         let mut changed = false;
         for (id, mix) in self.video.iter() {
             let shown: Vec<_> = stage

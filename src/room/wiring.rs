@@ -250,8 +250,7 @@ impl Wiring {
             let tell = tell.clone();
             Arc::new(move |event| tell(MediaEvent::Encoder(mix, event)))
         };
-        let started =
-            encode::video::Encoder::start(config, library, stats, fanout.clone(), events);
+        let started = encode::video::Encoder::start(config, library, stats, fanout.clone(), events);
         let encoder = started
             .inspect_err(|error| {
                 let failed = encode::video::Event::Failed(error.to_string());

@@ -92,7 +92,9 @@ impl Authority {
     /// Signs a token.
     pub fn sign(&self, room: &RoomName, role: Role, age: Duration) -> Result<String, Denied> {
         let key = self.key.as_ref().ok_or(Denied::NoKey)?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         let claims = Claims {
             room: room.clone(),
             role,
@@ -103,12 +105,7 @@ impl Authority {
             .map_err(|error| Denied::Invalid(error.to_string()))
     }
 
-    fn holds(
-        key: &str,
-        room: &RoomName,
-        role: Role,
-        bearer: Option<&str>,
-    ) -> Result<(), Denied> {
+    fn holds(key: &str, room: &RoomName, role: Role, bearer: Option<&str>) -> Result<(), Denied> {
         let bearer = bearer.ok_or(Denied::Missing)?;
         if same(key.as_bytes(), bearer.as_bytes()) {
             return Ok(());
@@ -164,7 +161,10 @@ mod tests {
         assert_eq!(join("a", Role::Member, Some(&token)), Ok(()));
         assert_eq!(join("a", Role::Viewer, Some(&token)), Ok(()));
         assert_eq!(join("a", Role::Host, Some(&token)), Err(Denied::TooWeak));
-        assert_eq!(join("b", Role::Member, Some(&token)), Err(Denied::OtherRoom));
+        assert_eq!(
+            join("b", Role::Member, Some(&token)),
+            Err(Denied::OtherRoom)
+        );
         assert_eq!(join("a", Role::Member, None), Err(Denied::Missing));
         assert_eq!(join("a", Role::Host, Some("0123456789abcdef")), Ok(()));
         let other = Authority::new(Some("another-key-altogether".into()));
@@ -173,7 +173,8 @@ mod tests {
             join("a", Role::Viewer, Some(&forged)),
             Err(Denied::Invalid(_))
         ));
-        let unsigned = "eyJhbGciOiJub25lIn0.eyJyb29tIjoiYSIsInJvbGUiOiJob3N0IiwiZXhwIjo5OTk5OTk5OTk5fQ.";
+        let unsigned =
+            "eyJhbGciOiJub25lIn0.eyJyb29tIjoiYSIsInJvbGUiOiJob3N0IiwiZXhwIjo5OTk5OTk5OTk5fQ.";
         assert!(join("a", Role::Viewer, Some(unsigned)).is_err());
     }
 }

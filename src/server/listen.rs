@@ -186,12 +186,7 @@ impl Connection {
 
     /// Speaks HTTPS. Those who speak HTTP here are sent to HTTPS, except programs on this machine:
     /// what stays on it needs no encryption, and they cannot know the certificate.
-    async fn secure(
-        self,
-        stream: TcpStream,
-        place: OwnedSemaphorePermit,
-        tls: TlsAcceptor,
-    ) {
+    async fn secure(self, stream: TcpStream, place: OwnedSemaphorePermit, tls: TlsAcceptor) {
         let from = self.from;
         let open = async {
             let mut first = [0];
@@ -357,7 +352,10 @@ mod tests {
         assert_eq!(port.ask(b"GET / HTTP/1.1\r\nhost: x\r\nslow: ").await, "");
         assert_eq!(port.ask(b"").await, "");
         let answer = port.ask(GET).await;
-        assert!(answer.starts_with("HTTP/1.1 200"), "idle, it closes later: {answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 200"),
+            "idle, it closes later: {answer}"
+        );
         let limits = Limits {
             handshake: SOON,
             ..LIMITS
@@ -390,7 +388,11 @@ mod tests {
         // An upgraded connection still has its place.
         let answer = port.ask(GET).await;
         assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
-        assert!(port.stats.render().contains("quilt_dropped_total{queue=\"connections\"} 1"));
+        assert!(
+            port.stats
+                .render()
+                .contains("quilt_dropped_total{queue=\"connections\"} 1")
+        );
         drop((first, socket));
         // Until the server has noticed, which no event tells.
         while !port.ask(GET_ONCE).await.starts_with("HTTP/1.1 200") {
@@ -420,7 +422,10 @@ mod tests {
         idle.read_exact(&mut [0; 12]).await.unwrap();
         port.phase.send_replace(Phase::Stopping);
         answer(&mut idle).await;
-        assert!(TcpStream::connect(port.address).await.is_err(), "the port is closed");
+        assert!(
+            TcpStream::connect(port.address).await.is_err(),
+            "the port is closed"
+        );
         assert!(!port.serving.is_finished());
         drop(socket);
         port.serving.await.unwrap();
@@ -429,7 +434,10 @@ mod tests {
     #[test]
     fn connections_leave_descriptors_for_media() {
         assert_eq!(Limits::with_descriptors(1024).connections, 512);
-        assert_eq!(Limits::with_descriptors(u64::MAX).connections, MAX_CONNECTIONS);
+        assert_eq!(
+            Limits::with_descriptors(u64::MAX).connections,
+            MAX_CONNECTIONS
+        );
         assert_eq!(Limits::with_descriptors(0).connections, 1);
     }
 }

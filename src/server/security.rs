@@ -40,7 +40,10 @@ pub async fn headers(request: Request, next: Next) -> Response {
 /// because it is true for as long as the port speaks TLS; the method stays what it was.
 pub async fn to_https(request: Request) -> Response {
     let host = request.headers().get(header::HOST);
-    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    let path = request
+        .uri()
+        .path_and_query()
+        .map_or("/", |path| path.as_str());
     match host.and_then(|host| host.to_str().ok()) {
         Some(host) => Redirect::permanent(&format!("https://{host}{path}")).into_response(),
         None => Problem::bad_request("use https".into()).into_response(),
@@ -55,7 +58,9 @@ pub fn origin_allowed(headers: &HeaderMap) -> bool {
     };
     let (Ok(origin), Some(host)) = (
         origin.to_str(),
-        headers.get(header::HOST).and_then(|host| host.to_str().ok()),
+        headers
+            .get(header::HOST)
+            .and_then(|host| host.to_str().ok()),
     ) else {
         return false;
     };
@@ -97,8 +102,14 @@ mod tests {
     fn only_our_own_page_or_no_page_at_all() {
         let host = "meet.example:8080";
         assert!(origin_allowed(&headers(None, host)));
-        assert!(origin_allowed(&headers(Some("http://meet.example:8080"), host)));
-        assert!(origin_allowed(&headers(Some("https://meet.example:8080"), host)));
+        assert!(origin_allowed(&headers(
+            Some("http://meet.example:8080"),
+            host
+        )));
+        assert!(origin_allowed(&headers(
+            Some("https://meet.example:8080"),
+            host
+        )));
         assert!(!origin_allowed(&headers(Some("http://evil.example"), host)));
         assert!(!origin_allowed(&headers(Some("null"), host)));
         assert!(!origin_allowed(&headers(

@@ -38,7 +38,9 @@ const fn days(days: u64) -> Duration {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It cannot be kept.
-    #[error("cannot write {path} (data-dir is where the self-signed certificate is kept): {source}")]
+    #[error(
+        "cannot write {path} (data-dir is where the self-signed certificate is kept): {source}"
+    )]
     Write {
         /// Which file.
         path: PathBuf,
@@ -178,7 +180,9 @@ fn serves(certificate: &CertificateDer<'_>, names: &BTreeSet<String>, at: System
     }
     let provider = Arc::new(ring::default_provider());
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(trusted), provider).build();
-    let since_1970 = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since_1970 = at
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     let at = UnixTime::since_unix_epoch(since_1970);
     verifier.is_ok_and(|verifier| {
         names.iter().all(|name| {
@@ -276,7 +280,8 @@ mod tests {
     fn it_stays_the_same_until_it_no_longer_serves() {
         let folder = Folder::new();
         let start = SystemTime::now();
-        let keep = |local: &[&str], day| keep_for(&folder.0, with(local), start + days(day)).unwrap();
+        let keep =
+            |local: &[&str], day| keep_for(&folder.0, with(local), start + days(day)).unwrap();
         let first = keep(&["192.168.7.9", "2001:db8::7"], 0);
         assert!(first.new);
         let again = keep(&["192.168.7.9", "2001:db8::8"], 769);
@@ -289,7 +294,10 @@ mod tests {
         assert_ne!(moved.certificate, first.certificate);
         let other = make(&with(&[]).all, start).unwrap();
         fs::write(folder.0.join(KEY), other.1).unwrap();
-        assert!(keep(&["192.168.7.10"], 771).new, "a key that is not its own");
+        assert!(
+            keep(&["192.168.7.10"], 771).new,
+            "a key that is not its own"
+        );
         assert!(!keep(&["192.168.7.10"], 771).new);
     }
 
@@ -303,12 +311,21 @@ mod tests {
         };
         assert_eq!(mode(KEY), 0o600);
         assert_eq!(mode(CERTIFICATE) & 0o600, 0o600);
-        assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 2, "nothing else is left");
+        assert_eq!(
+            fs::read_dir(&folder.0).unwrap().count(),
+            2,
+            "nothing else is left"
+        );
     }
 
     #[test]
     fn a_folder_that_cannot_be_written_is_named() {
-        let error = keep(Path::new("/proc/nowhere"), &[], &[]).unwrap_err().to_string();
-        assert!(error.contains("/proc/nowhere") && error.contains("data-dir"), "{error}");
+        let error = keep(Path::new("/proc/nowhere"), &[], &[])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("/proc/nowhere") && error.contains("data-dir"),
+            "{error}"
+        );
     }
 }

@@ -54,10 +54,9 @@ pub fn load(
     local: &[IpAddr],
 ) -> Result<Arc<ServerConfig>, Error> {
     let (chain, key) = match tls {
-        config::Tls::Files { cert, key } => (
-            read_chain("tls-cert", cert)?,
-            read_key("tls-key", key)?,
-        ),
+        config::Tls::Files { cert, key } => {
+            (read_chain("tls-cert", cert)?, read_key("tls-key", key)?)
+        }
         config::Tls::SelfSigned => {
             let made = self_signed::keep(data_dir, public, local)?;
             made.explain();

@@ -60,7 +60,9 @@ impl Server {
 
     /// Waits until it has ended.
     pub async fn ended(self) {
-        let ended = tokio::time::timeout(PATIENCE, self.task).await.expect("to end");
+        let ended = tokio::time::timeout(PATIENCE, self.task)
+            .await
+            .expect("to end");
         ended.expect("no panic").expect("no error");
     }
 
@@ -74,7 +76,9 @@ impl Server {
 
     pub async fn socket(&self, room: &str) -> Socket {
         let url = format!("ws://{}/api/rooms/{room}/ws", self.http);
-        let (socket, _) = tokio_tungstenite::connect_async(url).await.expect("a socket");
+        let (socket, _) = tokio_tungstenite::connect_async(url)
+            .await
+            .expect("a socket");
         Socket(socket)
     }
 
@@ -83,7 +87,10 @@ impl Server {
         let text = self.stats.render();
         let line = text.lines().find(|l| l.starts_with(&format!("{name} ")));
         let line = line.unwrap_or_else(|| panic!("no metric {name} in\n{text}"));
-        line.rsplit(' ').next().and_then(|v| v.parse().ok()).expect("a number")
+        line.rsplit(' ')
+            .next()
+            .and_then(|v| v.parse().ok())
+            .expect("a number")
     }
 
     /// Waits until a metric has a value.
@@ -105,7 +112,10 @@ pub struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
 impl Socket {
     pub async fn send(&mut self, text: impl Into<String>) {
         let text: String = text.into();
-        self.0.send(Message::Text(text.into())).await.expect("to send");
+        self.0
+            .send(Message::Text(text.into()))
+            .await
+            .expect("to send");
     }
 
     pub async fn send_frame(&mut self, frame: Message) {
@@ -150,7 +160,9 @@ impl Socket {
     }
 
     pub async fn join(&mut self, name: &str) -> Value {
-        let joined = self.ask(serde_json::json!({"id": 1, "type": "join", "name": name})).await;
+        let joined = self
+            .ask(serde_json::json!({"id": 1, "type": "join", "name": name}))
+            .await;
         assert_eq!(joined["type"], "ack", "{joined}");
         joined
     }

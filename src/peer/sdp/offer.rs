@@ -387,7 +387,10 @@ pub(super) mod tests {
         assert!(offer.wants(Kind::Video));
         let seen = offer.for_library(None);
         assert!(seen.contains("m=video 9 "), "{seen}");
-        assert!(!seen.contains("bundle-only") && !seen.contains("a=inactive"), "{seen}");
+        assert!(
+            !seen.contains("bundle-only") && !seen.contains("a=inactive"),
+            "{seen}"
+        );
     }
 
     #[test]
