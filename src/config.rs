@@ -32,7 +32,7 @@ pub struct Written {
         value_delimiter = ','
     )]
     pub public_ip: Option<Vec<IpAddr>>,
-    /// STUN or TURN server handed to clients, as URL[,user,credential]; repeatable
+    /// STUN or TURN server handed to clients, as URL or URL,user,credential; repeatable
     #[arg(
         long,
         env = "QUILT_ICE_SERVER",

@@ -1,5 +1,6 @@
 //! `quilt`: arguments, logging, run.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use quilt::config::{Written, check_environment};
 use quilt::id::RoomName;
 use quilt::load;
 use quilt::systemd::Manager;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 /// The first signal begins the end, the second hastens it; more say nothing new.
@@ -32,7 +33,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Subcommands {
     /// Run the server (also what `quilt` alone does)
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Send real WebRTC clients into a room, and report what they see and hear
     Load(load::Options),
     /// Measure what a room costs beside the codecs alone; fails if something was not reached
@@ -74,9 +75,9 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
         .context("cannot start the async runtime")?;
     match arguments
         .command
-        .unwrap_or(Subcommands::Serve(arguments.serve))
+        .unwrap_or(Subcommands::Serve(Box::new(arguments.serve)))
     {
-        Subcommands::Serve(serve) => runtime.block_on(run(serve))?,
+        Subcommands::Serve(serve) => runtime.block_on(run(*serve))?,
         Subcommands::Load(options) => runtime.block_on(generate_load(options))?,
         Subcommands::Bench(options) => {
             if !runtime.block_on(load::bench::bench(options))? {
@@ -117,41 +118,41 @@ async fn run(serve: Serve) -> anyhow::Result<()> {
     };
     let settings = serve.settings.over(below).settle()?;
     let (demo, tls) = (settings.demo, settings.tls.is_some());
-    let longest_end = settings.drain_timeout + END;
+    let manager = Manager::from_environment().context("NOTIFY_SOCKET")?;
+    let manager = manager.map(Arc::new);
+    let stop = stop_signals(manager.clone(), settings.drain_timeout + END)?;
     let server = quilt::Server::bind(settings).await?;
     let (http, rtc) = (server.http().to_string(), server.rtc().to_string());
     // The first line on standard output: programs that start us read the addresses from it.
-    println!(
-        "{}",
-        serde_json::json!({ "http": http, "rtc": rtc, "tls": tls })
-    );
-    tracing::info!("open http{}://{http}/", if tls { "s" } else { "" });
+    let addresses = serde_json::json!({ "http": http, "rtc": rtc, "tls": tls });
+    println!("{addresses}");
+    for host in hosts(server.http()) {
+        tracing::info!("open {}://{host}/", if tls { "https" } else { "http" });
+    }
     if demo {
         // Plain HTTP even with TLS: they are on this machine.
         tokio::spawn(fill_demo_room(format!("http://{http}/")));
     }
-    let manager = Manager::from_environment()
-        .context("NOTIFY_SOCKET")?
-        .map(Arc::new);
-    if let Some(manager) = manager.clone() {
+    if let Some(manager) = manager {
         manager.ready();
         let rooms = server.rooms();
         // What hangs most easily is what everybody needs: if the rooms answer, the server lives.
         tokio::spawn(async move { manager.watch(async || drop(rooms.summaries())).await });
     }
-    let (stops, stop) = mpsc::channel(STOPS);
-    let mut signals = signals()?;
-    tokio::spawn(async move {
-        loop {
-            signals.recv().await;
-            if let Some(manager) = &manager {
-                manager.stopping(longest_end);
-            }
-            // A full queue has been told already.
-            let _ = stops.try_send(());
-        }
-    });
     server.run(stop).await
+}
+
+/// What to write into a browser's address bar.
+fn hosts(listen: SocketAddr) -> Vec<SocketAddr> {
+    if !listen.ip().is_unspecified() {
+        return vec![listen];
+    }
+    let mut addresses = quilt::peer::addresses();
+    addresses.retain(|address| address.is_ipv4());
+    let hosts = addresses.into_iter();
+    hosts
+        .map(|host| SocketAddr::new(host, listen.port()))
+        .collect()
 }
 
 /// Keeps synthetic people in the room `demo`, who come in through the same door as everybody.
@@ -176,25 +177,27 @@ fn known_variables() -> Vec<String> {
     known
 }
 
-/// SIGTERM and SIGINT.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-fn signals() -> std::io::Result<Signals> {
-    Ok(Signals {
-        terminate: signal(SignalKind::terminate())?,
-        interrupt: signal(SignalKind::interrupt())?,
-    })
-}
-
-impl Signals {
-    /// Resolves at the next one.
-    async fn recv(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+/// Yields at each SIGTERM and SIGINT, of which the service manager is told, too: the end takes
+/// `longest_end` at most.
+fn stop_signals(
+    manager: Option<Arc<Manager>>,
+    longest_end: Duration,
+) -> std::io::Result<mpsc::Receiver<()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (stops, stop) = mpsc::channel(STOPS);
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if let Some(manager) = &manager {
+                manager.stopping(longest_end);
+            }
+            // Where it is full, enough has been said.
+            let _ = stops.try_send(());
         }
-    }
+    });
+    Ok(stop)
 }

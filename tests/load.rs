@@ -6,9 +6,10 @@ use quilt::config::Written;
 use quilt::id::RoomName;
 use quilt::load::{self, Options, demo, report::Role, ws::Session};
 use quilt::signalling::{Command, Message};
+use tokio::sync::mpsc;
 
-/// A server on loopback for as long as the runtime lives; answers its URL.
-async fn server() -> String {
+/// A server on loopback, at a URL, until the sender is dropped.
+async fn server() -> (String, mpsc::Sender<()>) {
     let settings = Written {
         listen: Some("127.0.0.1:0".parse().expect("an address")),
         rtc_listen: Some("127.0.0.1:0".parse().expect("an address")),
@@ -17,13 +18,9 @@ async fn server() -> String {
     let settings = settings.settle().expect("good settings");
     let server = quilt::Server::bind(settings).await.expect("free ports");
     let url = format!("http://{}", server.http());
-    // Held by the task, so that it is never told to stop.
-    let (keep, stop) = tokio::sync::mpsc::channel(1);
-    tokio::spawn(async move {
-        let _keep = keep;
-        server.run(stop).await
-    });
-    url
+    let (stop, stopped) = mpsc::channel(1);
+    tokio::spawn(server.run(stopped));
+    (url, stop)
 }
 
 #[derive(Parser)]
@@ -34,7 +31,7 @@ struct Line {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everybody_sees_the_others_and_only_them() {
-    let url = server().await;
+    let (url, _server) = server().await;
     let line = format!("load --url {url} --publishers 3 --viewers 1 --seconds 3");
     let options = Line::parse_from(line.split(' ')).options;
     let report = load::run(options).await.expect("a report");
@@ -74,7 +71,7 @@ async fn everybody_sees_the_others_and_only_them() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demonstrations_people_are_in_their_room() {
-    let url = server().await;
+    let (url, _server) = server().await;
     let room = RoomName::new("demo").expect("a name");
     let (session, mut notices) = Session::connect(&url, &room).await.expect("a socket");
     let watch = Command::Join {

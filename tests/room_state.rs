@@ -176,7 +176,7 @@ fn live(policy: MixPolicy, steps: Vec<Step>) {
             } => {
                 let id = ParticipantId(next);
                 next += 1;
-                let name = DisplayName::new("somebody").unwrap();
+                let name = DisplayName::new("somebody").expect("a name");
                 Event::Joined {
                     id,
                     name,
@@ -244,7 +244,7 @@ proptest! {
 
 fn join(state: &mut State, n: u32, view: bool) -> ParticipantId {
     let id = ParticipantId(n);
-    let name = DisplayName::new("x").unwrap();
+    let name = DisplayName::new("x").expect("a name");
     let (audio, video, portrait) = (true, true, false);
     state.apply(
         MediaTime(0),

@@ -1,5 +1,7 @@
 //! The transport between a real engine and real clients, over loopback.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod support;
 
 use std::sync::Arc;

@@ -38,6 +38,7 @@ mod routes;
 mod rtx;
 mod runtime;
 mod sdp;
+mod socket;
 mod sources;
 mod stun;
 mod tap;

@@ -1,22 +1,20 @@
-//! One UDP port for all connections: reads it, routes what comes ([`Routes`]), and stands in for
-//! the socket that each connection's driver believes to own.
+//! One UDP port for all connections: reads it and routes what comes ([`Routes`]).
 
 use std::collections::HashMap;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
+use webrtc::runtime::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 
 use super::mux_tcp::{Accepted, TcpPort};
 use super::routes::{PortId, Routes};
-use super::sources::Sources;
+use super::socket::VirtualSocket;
 use super::stun::{self, Binding};
 use super::wire::Wire;
 use crate::clock::{self, MediaTime};
@@ -34,12 +32,15 @@ const SOCKET_BUFFER: usize = 4 << 20;
 
 /// A datagram on its way to a driver.
 #[derive(Debug)]
-struct Datagram {
-    bytes: Bytes,
-    from: SocketAddr,
+pub(super) struct Datagram {
+    /// As it came.
+    pub bytes: Bytes,
+    /// The other side's address.
+    pub from: SocketAddr,
     /// The local address it came to, where the kernel tells: replies leave from there.
-    to: Option<IpAddr>,
-    arrived: MediaTime,
+    pub to: Option<IpAddr>,
+    /// When it was read.
+    pub arrived: MediaTime,
 }
 
 /// The port. Reading ends when this is dropped.
@@ -176,15 +177,50 @@ impl MuxPort {
     pub fn socket(&self, local: SocketAddr) -> VirtualSocket {
         let (sender, queue) = mpsc::channel(PORT_QUEUE);
         self.0.shared.lock().queues.insert(self.0.id, sender);
-        VirtualSocket {
-            port: self.clone(),
-            local,
-            inner: Mutex::new(Inner {
-                queue,
-                locals: HashMap::new(),
-                sources: Sources::default(),
-            }),
+        VirtualSocket::new(self.clone(), local, queue)
+    }
+
+    /// How the connection's driver is woken.
+    pub fn wire(&self) -> &Wire {
+        &self.0.wire
+    }
+
+    /// Where drops are counted.
+    pub fn stats(&self) -> &Stats {
+        &self.0.shared.stats
+    }
+
+    /// Datagrams that one [`MuxPort::send`] can be made of.
+    pub fn max_segments(&self) -> usize {
+        self.0.shared.io.max_gso_segments()
+    }
+
+    /// Sends from the shared port. Never waits.
+    pub fn send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        let shared = &self.0.shared;
+        if let Some(Binding::Request { transaction, .. }) = stun::parse(transmit.contents) {
+            let to = transmit.destination;
+            shared.lock().routes.asked(self.0.id, transaction, to);
         }
+        let sent = shared.socket.try_io(Interest::WRITABLE, || {
+            let socket = UdpSockRef::from(&shared.socket);
+            shared.io.try_send(socket, transmit)
+        });
+        match sent {
+            // The kernel's buffer is full for everybody. Waiting would hold up this connection's
+            // checks and timers; a lost datagram is what its other layers are made for.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                shared.stats.dropped("udp_out", 1);
+                Ok(())
+            }
+            sent => sent,
+        }
+    }
+
+    /// The driver let go of its socket.
+    pub fn unplug(&self) {
+        self.0.shared.lock().queues.remove(&self.0.id);
+        self.0.wire.end();
     }
 
     /// The TCP listener for the driver; `local` is what it believes the address to be.
@@ -275,132 +311,6 @@ async fn read(shared: Arc<Shared>) {
                     },
                 );
             }
-        }
-    }
-}
-
-/// What a driver believes to be its socket.
-#[derive(Debug)]
-pub(super) struct VirtualSocket {
-    port: MuxPort,
-    local: SocketAddr,
-    inner: Mutex<Inner>,
-}
-
-#[derive(Debug)]
-struct Inner {
-    queue: mpsc::Receiver<Datagram>,
-    /// The local address that each address of the client's talks to.
-    locals: HashMap<SocketAddr, IpAddr>,
-    sources: Sources,
-}
-
-/// Clients' addresses of which the local side is remembered; the same bound as in [`Routes`].
-const LOCALS: usize = 16;
-
-impl VirtualSocket {
-    fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for VirtualSocket {
-    fn drop(&mut self) {
-        let port = &self.port.0;
-        port.shared.lock().queues.remove(&port.id);
-        port.wire.end();
-    }
-}
-
-impl AsyncUdpSocket for VirtualSocket {
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.local)
-    }
-
-    fn max_gso_segments(&self) -> usize {
-        self.port.0.shared.io.max_gso_segments()
-    }
-
-    fn poll_send(&self, _: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
-        let port = &self.port.0;
-        if let Some(Binding::Request { transaction, .. }) = stun::parse(transmit.contents) {
-            port.shared
-                .lock()
-                .routes
-                .asked(port.id, transaction, transmit.destination);
-        }
-        let transmit = Transmit {
-            destination: transmit.destination,
-            ecn: transmit.ecn,
-            contents: transmit.contents,
-            segment_size: transmit.segment_size,
-            src_ip: self.inner().locals.get(&transmit.destination).copied(),
-        };
-        let shared = &port.shared;
-        let sent = shared.socket.try_io(Interest::WRITABLE, || {
-            shared
-                .io
-                .try_send(UdpSockRef::from(&shared.socket), &transmit)
-        });
-        match sent {
-            Ok(()) => {}
-            // The kernel's buffer is full for everybody. Waiting would hold up this connection's
-            // checks and timers; a lost datagram is what its other layers are made for.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                shared.stats.dropped("udp_out", 1);
-            }
-            Err(error) => return Poll::Ready(Err(error)),
-        }
-        Poll::Ready(Ok(transmit.contents.len()))
-    }
-
-    fn poll_recv(
-        &self,
-        context: &mut Context<'_>,
-        buffers: &mut [IoSliceMut<'_>],
-        metas: &mut [RecvMeta],
-    ) -> Poll<io::Result<usize>> {
-        let (Some(buffer), Some(meta)) = (buffers.first_mut(), metas.first_mut()) else {
-            return Poll::Ready(Ok(0));
-        };
-        *meta = RecvMeta::default();
-        match self.inner().next(context, &self.port.0.shared.stats) {
-            Poll::Ready(Some(datagram)) => {
-                self.port.0.wire.set_arrived(datagram.arrived);
-                let length = datagram.bytes.len().min(buffer.len());
-                buffer[..length].copy_from_slice(&datagram.bytes[..length]);
-                meta.len = length;
-                meta.stride = length.max(1);
-                meta.addr = datagram.from;
-                Poll::Ready(Ok(1))
-            }
-            Poll::Ready(None) => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
-            Poll::Pending if self.port.0.wire.poll_rung(context) => {
-                meta.stride = 1;
-                Poll::Ready(Ok(1))
-            }
-            Poll::Pending => Poll::Pending,
-        }
-    }
-}
-
-impl Inner {
-    fn next(&mut self, context: &mut Context<'_>, stats: &Stats) -> Poll<Option<Datagram>> {
-        loop {
-            let Some(datagram) = ready!(self.queue.poll_recv(context)) else {
-                return Poll::Ready(None);
-            };
-            if !self.sources.admit(&datagram.bytes) {
-                stats.dropped("inbound_unknown", 1);
-                continue;
-            }
-            if let Some(to) = datagram.to {
-                if self.locals.len() >= LOCALS {
-                    self.locals.clear();
-                }
-                self.locals.insert(datagram.from, to);
-            }
-            return Poll::Ready(Some(datagram));
         }
     }
 }

@@ -105,7 +105,7 @@ pub struct Summary {
 }
 
 /// How others reach a room.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Handle {
     /// The inbox.
     pub commands: mpsc::Sender<Command>,

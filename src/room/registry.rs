@@ -306,7 +306,8 @@ mod tests {
             video: true,
             portrait: false,
         };
-        registry.join(room, admission).await.ok().expect("to join")
+        let joined = registry.join(room, admission).await;
+        joined.unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Reads what somebody is told until their room is gone; whether it said goodbye.
@@ -327,10 +328,10 @@ mod tests {
         let (broken, whole) = (broken.expect("a name"), whole.expect("a name"));
         let mut ann = join(&registry, &broken).await;
         let mut bob = join(&registry, &whole).await;
-        let handle = registry.open(&broken).ok().expect("it is open");
+        let handle = registry.open(&broken).expect("it is open");
         let failed = MixEvent::Failed("a tick panicked, said the test".into());
         let command = Command::Media(MediaEvent::Mix(failed));
-        handle.commands.send(command).await.ok().expect("to tell");
+        assert!(handle.commands.send(command).await.is_ok());
         assert_eq!(
             until_gone(&mut ann).await,
             None,

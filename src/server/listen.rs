@@ -6,7 +6,7 @@
 //! a WebSocket wants a connection of its own anyway.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -188,6 +188,7 @@ impl Connection {
     /// what stays on it needs no encryption, and they cannot know the certificate.
     async fn secure(self, stream: TcpStream, place: OwnedSemaphorePermit, tls: TlsAcceptor) {
         let from = self.from;
+        let at = stream.local_addr().map(|at| at.ip()).ok();
         let open = async {
             let mut first = [0];
             let speaks_http = stream.peek(&mut first).await? > 0 && first[0] != TLS_HANDSHAKE;
@@ -199,7 +200,7 @@ impl Connection {
         };
         match timeout(self.limits.handshake, open).await {
             Ok(Ok(Opened::Https(socket))) => self.whole(socket).await,
-            Ok(Ok(Opened::Http(socket))) if from.ip().to_canonical().is_loopback() => {
+            Ok(Ok(Opened::Http(socket))) if from_here(from.ip(), at) => {
                 self.whole(socket).await;
             }
             Ok(Ok(Opened::Http(socket))) => {
@@ -251,6 +252,12 @@ impl Connection {
 pub async fn stopping(mut phase: watch::Receiver<Phase>) {
     // Without a sender nobody is left to say anything else.
     let _ = phase.wait_for(|phase| *phase == Phase::Stopping).await;
+}
+
+/// Whether somebody connects from this very machine: by loopback, or from the address that they
+/// connect to. Nobody else can hold a TCP conversation from there.
+fn from_here(from: IpAddr, at: Option<IpAddr>) -> bool {
+    from.to_canonical().is_loopback() || at.is_some_and(|at| at == from)
 }
 
 /// Whether accepting failed because of the one connection that would have been accepted.
@@ -429,6 +436,17 @@ mod tests {
         assert!(!port.serving.is_finished());
         drop(socket);
         port.serving.await.unwrap();
+    }
+
+    #[test]
+    fn who_comes_from_here_is_told_by_the_address() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let at = Some(ip("192.0.2.2"));
+        assert!(from_here(ip("127.0.0.1"), at));
+        assert!(from_here(ip("::ffff:127.0.0.1"), None));
+        assert!(from_here(ip("192.0.2.2"), at));
+        assert!(!from_here(ip("192.0.2.3"), at));
+        assert!(!from_here(ip("192.0.2.3"), None));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! What tests of the transport share: a recorder of what happens on a connection, and a room of
 //! one server and its clients.
 
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -26,11 +26,12 @@ export function probe() {
     return { width, height, data: context.getImageData(0, 0, width, height).data };
   }
 
-  // The person whose hue is within 25 degrees, if the pixel is colourful at all.
+  // The person whose hue is within 25 degrees, if the pixel is colourful at all and as bright as
+  // their cameras are: an avatar may have anybody's hue, but is dark enough for white letters.
   function whose(hues, r, g, b) {
     const [max, min] = [Math.max(r, g, b), Math.min(r, g, b)];
     const span = max - min;
-    if (max < 90 || span / max < 0.45) return undefined;
+    if (max < 205 || span / max < 0.45) return undefined;
     const sector = max === r ? (g - b) / span : max === g ? 2 + (b - r) / span : 4 + (r - g) / span;
     const hue = (sector * 60 + 360) % 360;
     const apart = (other) => Math.min(Math.abs(hue - other), 360 - Math.abs(hue - other));
