@@ -2,6 +2,8 @@
 //!
 //! `BLESS=1 cargo test --test layouts` writes them anew; look at the difference before you commit.
 
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 use std::fmt::Write;
 use std::path::Path;
 
