@@ -8,13 +8,14 @@ CARGO ?= cargo
 QUILT = $${CARGO_TARGET_DIR:-target}/release/quilt
 export CARGO CHECKS
 
-.PHONY: help run demo test bench fmt build setup
+.PHONY: help run demo test bench deb fmt build setup
 
 help:
 	@echo 'make run     install what is missing, build, serve on http://127.0.0.1:8080'
 	@echo 'make demo    the same, with four synthetic people in the room "demo"'
 	@echo 'make test    install the test tools too, then run every check'
 	@echo 'make bench   measure CPU, latency and memory; prints a table and JSON lines'
+	@echo 'make deb     make a Debian package with the service'
 	@echo 'make fmt     format the Rust code'
 
 setup:
@@ -32,8 +33,13 @@ demo: build
 bench: build
 	exec "$(QUILT)" bench $(ARGS)
 
+deb:
+	@.make/setup build deb
+	$(CARGO) build --release --locked
+	.make/deb
+
 test:
-	@.make/setup build run test
+	@.make/setup build run deb test
 	@.make/check $(CHECKS)
 
 fmt:

@@ -1,5 +1,6 @@
 //! `quilt`: arguments, logging, run.
 
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -68,6 +69,7 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
                 .unwrap_or_else(|_| "error,quilt=info".into()),
         )
         .with_writer(std::io::stderr)
+        .with_ansi(colours())
         .init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -86,6 +88,13 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether the log goes to eyes that want colours (<https://no-color.org>); in a journal they are
+/// noise.
+fn colours() -> bool {
+    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !unwanted && std::io::stderr().is_terminal()
 }
 
 /// Lets threads share two heaps of the C library. By default each of our dozens of threads (three
