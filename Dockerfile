@@ -10,17 +10,21 @@ WORKDIR /src
 COPY .make .make
 RUN .make/setup build
 COPY . .
-# The caches make a second build short; the program is copied out because they are no part of the image.
+# The caches make a second build short; what is wanted of them is copied out, for they are no part of
+# the image.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --release --locked && cp target/release/quilt /usr/local/bin/quilt
+    cargo build --release --locked \
+    && .make/notices >/usr/local/share/notices \
+    && cp target/release/quilt /usr/local/bin/quilt
 
 FROM debian:12-slim
 COPY .make /tmp/make
 RUN /tmp/make/setup run && rm -rf /tmp/make /var/lib/apt/lists/* \
-    && useradd --system --create-home --home-dir /var/lib/quilt quilt \
-    && install --directory --owner=quilt --group=quilt /var/lib/quilt/data
+    && useradd --system --home-dir /var/lib/quilt quilt \
+    && install --directory --owner=quilt --group=quilt /var/lib/quilt /var/lib/quilt/data
 COPY --from=build /usr/local/bin/quilt /usr/local/bin/quilt
+COPY --from=build /usr/local/share/notices /usr/share/doc/quilt/notices
 COPY LICENSE /usr/share/doc/quilt/LICENSE
 
 USER quilt

@@ -134,6 +134,7 @@ fn the_package_holds_what_its_parts_name() {
         "lib/systemd/system/quilt.service",
         "usr/share/man/man1/quilt-mcu.1.gz",
         "usr/share/doc/quilt-mcu/copyright",
+        "usr/share/doc/quilt-mcu/notices.gz",
     ] {
         assert!(
             tree.join(path)
