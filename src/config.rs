@@ -40,7 +40,7 @@ pub struct Written {
         value_delimiter = ' '
     )]
     pub ice_server: Option<Vec<IceServerText>>,
-    /// Folder for what is kept: recordings, the self-signed certificate [default: data]
+    /// Folder for what is kept: recordings, the self-signed certificate, the secret that hosts are known by [default: data]
     #[arg(long, env = "QUILT_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// Who gets a mix of their own: personal, common or auto [default: auto]

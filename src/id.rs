@@ -19,6 +19,51 @@ pub struct RoomName(Arc<str>);
 #[serde(try_from = "String", into = "String")]
 pub struct DisplayName(Arc<str>);
 
+/// What a client chose to be recognised by when it comes again: 16-64 letters, digits, `-` and `_`
+/// that nobody can guess. Whoever knows it takes that client's place, so it is never shown.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SessionKey(Arc<str>);
+
+/// Fewest characters of a [`SessionKey`]: what a guess has to find.
+const SESSION_KEY_MIN_CHARS: usize = 16;
+
+/// Text that is no session key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a session key: expected 16 to 64 letters, digits, '-' and '_'")]
+pub struct SessionKeyError;
+
+impl SessionKey {
+    /// Checks and wraps a key.
+    pub fn new(key: &str) -> Result<Self, SessionKeyError> {
+        let fits = (SESSION_KEY_MIN_CHARS..=NAME_MAX_CHARS).contains(&key.len());
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        match fits && key.chars().all(plain) {
+            true => Ok(Self(key.into())),
+            false => Err(SessionKeyError),
+        }
+    }
+}
+
+impl fmt::Debug for SessionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionKey(…)")
+    }
+}
+
+impl TryFrom<String> for SessionKey {
+    type Error = SessionKeyError;
+    fn try_from(key: String) -> Result<Self, Self::Error> {
+        Self::new(&key)
+    }
+}
+
+impl From<SessionKey> for String {
+    fn from(key: SessionKey) -> String {
+        key.0.to_string()
+    }
+}
+
 /// What is wrong with a name, in words a person can act on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
@@ -64,6 +109,12 @@ impl RoomName {
             }),
             None => Ok(Self(name.into())),
         }
+    }
+
+    /// Whether the room is private: in no list, for those only who know its name. Such a name
+    /// begins with `_`, so it stays private wherever and whenever the room is opened.
+    pub fn is_private(&self) -> bool {
+        self.0.starts_with('_')
     }
 
     /// The name as text; safe in a path segment and in a URL.
@@ -208,6 +259,15 @@ mod tests {
         assert!(DisplayName::new(&"한".repeat(65)).is_err());
         assert!(DisplayName::new("a\u{7}b").is_err());
         assert!(DisplayName::new("   ").is_err());
+    }
+
+    #[test]
+    fn session_keys_are_long_and_never_shown() {
+        let key = SessionKey::new("0123456789abcdef").unwrap();
+        assert_eq!(format!("{key:?}"), "SessionKey(…)");
+        for bad in ["", "0123456789abcde", "0123456789abcde!", &"a".repeat(65)] {
+            assert!(SessionKey::new(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

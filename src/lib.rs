@@ -15,7 +15,7 @@
 //!
 //! | module | what it knows |
 //! |---|---|
-//! | [`id`], [`clock`], [`media`], [`signalling`], [`strict_json`] | the vocabulary; imports nobody above |
+//! | [`id`], [`clock`], [`allowance`], [`media`], [`signalling`], [`strict_json`] | the vocabulary; imports nobody above |
 //! | [`stats`], [`fanout`] | figures; one producer with many listeners |
 //! | [`gst`] | pipelines as text, their state, errors and watchdogs |
 //! | [`decode`] | one pipeline a track: RTP in, pictures and samples out, lip sync |
@@ -40,6 +40,7 @@
 //! - Queues are bounded, drop the oldest and count what they dropped.
 //! - Nobody is in the mix they get, unless the room's policy is one common mix.
 
+pub mod allowance;
 pub mod clock;
 pub mod config;
 pub mod decode;
@@ -94,6 +95,8 @@ impl Server {
                 Some(server::tls::load(tls, &settings.data_dir, public, &local)?)
             }
         };
+        let secret = server::secret::keep(&settings.data_dir);
+        let public_ip = !settings.public_ips.is_empty();
         let transport = peer::Settings {
             listen: settings.rtc_listen,
             public_ips: settings.public_ips,
@@ -106,6 +109,15 @@ impl Server {
             .await
             .with_context(|| format!("cannot listen for HTTP on {}", settings.listen))?;
         let (http, rtc) = (listener.local_addr()?, engine.local_addr());
+        let is_turn = |server: &signalling::IceServer| server.urls.starts_with("turn");
+        let reach = server::Reach {
+            tls: settings.tls.is_some(),
+            local: http.ip().is_loopback(),
+            rtc_local: rtc.ip().is_loopback(),
+            rtc_port: rtc.port(),
+            public_ip,
+            turn: settings.ice_servers.iter().any(is_turn),
+        };
         let context = room::wiring::Context {
             library,
             stats: stats.clone(),
@@ -121,7 +133,10 @@ impl Server {
         let app = server::App {
             rooms: room::registry::Registry::new(context, rules, engine),
             stats,
-            authority: Arc::new(server::Authority::new(settings.api_key)),
+            authority: Arc::new(server::Authority::new(settings.api_key, secret)),
+            reach: Arc::new(reach),
+            openings: Arc::default(),
+            knocks: Arc::default(),
             ice_servers: settings.ice_servers.into(),
             pages: server::Pages::new(settings.web_dir),
         };

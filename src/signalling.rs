@@ -12,14 +12,16 @@
 //!
 //! A conversation: `join` (once; a second one is an error), `offer` (again for renegotiation and
 //! ICE restart), `candidate` (trickle, optional), `media` when a device is muted or unmuted,
-//! `leave`. The socket's end is a leave. The server pings every 5 s (WebSocket ping frames) and
+//! `leave`. In between `chat`, `react`, `hand`, and for hosts `moderate`: what the server makes of a
+//! host's word (nobody hears whom they muted) holds whatever the page of the other one does.
+//! The socket's end is a leave. The server pings every 5 s (WebSocket ping frames) and
 //! takes 10 s without any frame for a leave.
 //!
 //! After an `error` the socket stays open unless `closes` is true; then the close frame follows.
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{DisplayName, ParticipantId, RoomName};
+use crate::id::{DisplayName, ParticipantId, RoomName, SessionKey};
 use crate::media::VideoCodec;
 use crate::strict_json;
 
@@ -63,6 +65,10 @@ pub enum Command {
         /// The screen is taller than wide: send a portrait mix.
         #[serde(default)]
         portrait: bool,
+        /// Who this is across lost connections and reloads: the same key takes the place of the
+        /// connection that still has it, and what a host decided about it holds again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<SessionKey>,
     },
     /// An SDP offer. Acknowledged with [`Answered`].
     Offer {
@@ -84,12 +90,79 @@ pub enum Command {
         /// Camera on.
         video: bool,
     },
+    /// Writes something; it comes back as [`Message::Chat`].
+    Chat {
+        /// 1-2000 characters after trimming; of control characters only line ends and tabs.
+        text: String,
+        /// Only for them; for everybody without.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<ParticipantId>,
+    },
+    /// Shows a reaction to everybody.
+    React {
+        /// Which.
+        reaction: Reaction,
+    },
+    /// Raises or lowers the own hand.
+    Hand {
+        /// Up.
+        raised: bool,
+    },
+    /// A host's word.
+    Moderate {
+        /// What is to be.
+        act: Act,
+        /// About whom; everybody, or the room, without.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        who: Option<ParticipantId>,
+    },
     /// Say goodbye. The socket closes after the acknowledgement.
     Leave {},
 }
 
 fn yes() -> bool {
     true
+}
+
+/// Something shown for a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reaction {
+    /// Thumbs up.
+    Thumbs,
+    /// Applause.
+    Clap,
+    /// A heart.
+    Heart,
+    /// Laughing.
+    Laugh,
+    /// Astonished.
+    Wow,
+    /// Celebrating.
+    Party,
+}
+
+/// What a host can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Act {
+    /// They are not heard until a host lets them; without `who`: everybody but hosts, those who
+    /// come later too.
+    Mute,
+    /// They may speak again, once they turn their microphone on.
+    Unmute,
+    /// Lower a hand, or all.
+    Lower,
+    /// Make them a host.
+    Host,
+    /// They must go, and their session does not come in again. Hosts cannot be removed.
+    Remove,
+    /// Nobody comes in who was not there before.
+    Lock,
+    /// Everybody comes in again.
+    Unlock,
+    /// The meeting is over for everybody.
+    End,
 }
 
 /// What the server sends.
@@ -122,6 +195,18 @@ pub enum Message {
         people: Vec<Person>,
         /// How many only watch.
         viewers: usize,
+        /// Nobody else comes in.
+        #[serde(default)]
+        locked: bool,
+    },
+    /// Somebody wrote something. Newcomers get what was written to everybody before.
+    Chat(ChatLine),
+    /// Somebody shows a reaction.
+    Reaction {
+        /// Who.
+        from: ParticipantId,
+        /// Which.
+        reaction: Reaction,
     },
     /// Who is where in the mix this client receives.
     Tiles(TileMap),
@@ -201,6 +286,33 @@ pub struct Person {
     pub audio: bool,
     /// Camera on.
     pub video: bool,
+    /// May moderate.
+    #[serde(default)]
+    pub host: bool,
+    /// Muted by a host: nobody hears them, whatever they send.
+    #[serde(default)]
+    pub silenced: bool,
+    /// Their hand is up: its place in the order, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hand: Option<u32>,
+}
+
+/// Something written. Text, never markup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChatLine {
+    /// By whom.
+    pub from: ParticipantId,
+    /// Their name then; they may have left.
+    pub name: DisplayName,
+    /// As it was written.
+    pub text: String,
+    /// When, by the server's clock, in milliseconds since 1970.
+    pub at: u64,
+    /// Only they and the sender get it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<ParticipantId>,
+    /// Written before this client came.
+    pub past: bool,
 }
 
 /// Where everybody is in one mix, in fractions of the canvas.
@@ -279,6 +391,18 @@ pub enum ErrorCode {
     Unavailable,
     /// Nothing was heard for 10 s; closes.
     TimedOut,
+    /// The room is locked; closes.
+    Locked,
+    /// A host removed this session; closes.
+    Removed,
+    /// Only hosts, or only those who do not just watch, may do this.
+    NotHost,
+    /// Whom it is about is not in the room.
+    NotThere,
+    /// The chat message is empty, too long or has control characters.
+    BadText,
+    /// Chat or gestures come too fast; try again in a moment.
+    SlowDown,
     /// Quilt's fault.
     Internal,
 }
@@ -308,6 +432,12 @@ pub enum ByeReason {
     MediaLost,
     /// The room ended because of an internal failure.
     RoomFailed,
+    /// A host removed them.
+    Removed,
+    /// A host ended the meeting.
+    Ended,
+    /// The same session came in by another connection.
+    Replaced,
 }
 
 /// Why a frame could not be read as a command.
@@ -375,6 +505,15 @@ mod tests {
                 audio: true,
                 video: true,
                 portrait: false,
+                session: None,
+            }
+        );
+        let moderate = read(r#"{"id":2,"type":"moderate","act":"mute","who":"p7"}"#).unwrap();
+        assert_eq!(
+            moderate.command,
+            Command::Moderate {
+                act: Act::Mute,
+                who: Some(ParticipantId(7)),
             }
         );
         assert_eq!(
@@ -399,6 +538,9 @@ mod tests {
             (r#"{"id":4,"type":"leave","why":"bored"}"#, Some(4)),
             (r#"{"id":5,"type":"offer","sdp":5}"#, Some(5)),
             (r#"{"id":6,"type":"join","name":"Ann","nmae":"x"}"#, Some(6)),
+            (r#"{"id":7,"type":"join","session":"short"}"#, Some(7)),
+            (r#"{"id":7,"type":"react","reaction":"<b>"}"#, Some(7)),
+            (r#"{"id":7,"type":"moderate","act":"promote"}"#, Some(7)),
         ] {
             let refused = read(frame).unwrap_err();
             assert_eq!(refused.id, id, "{frame}: {refused:?}");

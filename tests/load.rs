@@ -82,6 +82,7 @@ async fn the_demonstrations_people_are_in_their_room() {
         audio: true,
         video: true,
         portrait: false,
+        session: None,
     };
     session.request(watch).await.expect("to watch is allowed");
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

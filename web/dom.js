@@ -29,17 +29,53 @@ export function make(tag, attributes = {}, ...children) {
 }
 
 /**
- * A sign out of the page's sprite, with words for those who do not see it.
+ * A picture out of the page's sprite.
  * @param {string} name
- * @param {string} words
  */
-export function sign(name, words) {
+export function icon(name) {
   const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
   const use = document.createElementNS('http://www.w3.org/2000/svg', 'use');
   use.setAttribute('href', `#icon-${name}`);
   svg.setAttribute('aria-hidden', 'true');
   svg.append(use);
-  return make('span', { class: 'sign', title: words }, svg, make('span', { class: 'unseen' }, words));
+  return svg;
+}
+
+/**
+ * A sign, with words for those who do not see it.
+ * @param {string} name Of the picture, and the sign's class.
+ * @param {string} words
+ */
+export function sign(name, words) {
+  return make('span', { class: `sign ${name}`, title: words }, icon(name), make('span', { class: 'unseen' }, words));
+}
+
+/** A raised hand and its place in the order; {@link showHand} fills it. */
+export function hand() {
+  return make('span', { class: 'hand', hidden: '' }, icon('hand'), make('span', { 'aria-hidden': 'true' }), make('span', { class: 'unseen' }));
+}
+
+/**
+ * @param {Element} parent Of the mark.
+ * @param {number | undefined} place
+ * @param {string} words
+ */
+export function showHand(parent, place, words) {
+  const mark = parent.querySelector('.hand');
+  if (!(mark instanceof HTMLElement)) return;
+  const [number, unseen] = mark.querySelectorAll('span');
+  mark.hidden = place === undefined;
+  say(number ?? null, place === undefined ? '' : String(place));
+  say(unseen ?? null, place === undefined ? '' : words);
+}
+
+/**
+ * Changes a text only where it differs: screen readers tell every change.
+ * @param {Element | null} element
+ * @param {string} text
+ */
+export function say(element, text) {
+  if (element && element.textContent !== text) element.textContent = text;
 }
 
 /**

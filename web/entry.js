@@ -1,32 +1,40 @@
-/** The pre-join form: under which name, and who is already there. */
+/** The pre-join form: under which name, with what, and who is already there. */
 
-import { find } from './dom.js';
+import { find, say } from './dom.js';
+import { t } from './i18n.js';
 import { displayNameProblem } from './names.js';
-import { fetchRooms, whoIsIn } from './rooms.js';
+import { fetchRoom, whoIsIn } from './rooms.js';
+import { recall, remember } from './store.js';
 
-/** Where the name is remembered from meeting to meeting. */
-const NAME_KEY = 'quilt-name';
+/** @typedef {import('./media.js').Devices} Devices */
+
+/** @typedef {'all' | 'audio' | 'view'} Way With what is set, with sound only, only watching. */
 
 export class Entry {
   #input = find('#name', HTMLInputElement);
   #problem = find('#name-problem', HTMLElement);
   #who = find('#who', HTMLElement);
+  #how = find('#how', HTMLElement);
+  #audioOnly = find('#audio-only', HTMLButtonElement);
   #room;
+  #view;
 
   /**
    * @param {string} room
    * @param {import('./options.js').Options} options
-   * @param {(view: boolean) => void} join Called when the person wants in, or only to watch.
+   * @param {(way: Way) => void} join Called when the person wants in.
    */
   constructor(room, options, join) {
     this.#room = room;
-    this.#input.value = options.name || remembered();
-    find('#join .label', HTMLElement).textContent = options.view ? 'Watch' : 'Join';
+    this.#view = options.view;
+    this.#input.value = options.name || (recall('name') ?? '');
+    find('#join .label', HTMLElement).textContent = options.view ? t('watch') : t('join');
     this.#input.addEventListener('input', () => this.#complain(null));
-    find('#watch', HTMLButtonElement).addEventListener('click', () => join(true));
+    find('#watch', HTMLButtonElement).addEventListener('click', () => join('view'));
+    this.#audioOnly.addEventListener('click', () => join('audio'));
     find('#entry', HTMLFormElement).addEventListener('submit', (event) => {
       event.preventDefault();
-      join(options.view);
+      join(options.view ? 'view' : 'all');
     });
   }
 
@@ -39,7 +47,7 @@ export class Entry {
     const wrong = displayNameProblem(name);
     this.#complain(wrong);
     if (wrong !== null) return null;
-    remember(name);
+    remember('name', name);
     return name;
   }
 
@@ -48,12 +56,25 @@ export class Entry {
     if (displayNameProblem(this.#input.value) !== null) this.#input.focus();
   }
 
+  /**
+   * Says what joining now would mean.
+   * @param {boolean} audio
+   * @param {boolean} video
+   */
+  tellHow(audio, video) {
+    const how = audio ? (video ? 'how_both' : 'how_audio') : video ? 'how_video' : 'how_nothing';
+    say(this.#how, t(this.#view ? 'how_watch' : how));
+    this.#audioOnly.hidden = !video || !audio;
+  }
+
   /** Says who is in the room. */
   async tellWhoIsIn() {
-    const rooms = await fetchRooms().catch(() => null);
-    const here = rooms?.find(({ name }) => name === this.#room);
-    if (here && here.participants > 0) this.#who.textContent = `In the room: ${whoIsIn(here)}.`;
-    else this.#who.textContent = rooms ? 'Nobody is in the room yet.' : '';
+    try {
+      const here = await fetchRoom(this.#room);
+      say(this.#who, here && here.participants > 0 ? t('who_is_in', { who: whoIsIn(here) }) : t('who_nobody'));
+    } catch {
+      say(this.#who, '');
+    }
   }
 
   /** @param {string | null} text */
@@ -61,22 +82,5 @@ export class Entry {
     this.#problem.textContent = text ?? '';
     this.#problem.hidden = text === null;
     this.#input.setAttribute('aria-invalid', String(text !== null));
-  }
-}
-
-/** @param {string} name */
-function remember(name) {
-  try {
-    localStorage.setItem(NAME_KEY, name);
-  } catch {
-    // Private windows may forbid it; the name is asked for again next time.
-  }
-}
-
-function remembered() {
-  try {
-    return localStorage.getItem(NAME_KEY) ?? '';
-  } catch {
-    return '';
   }
 }

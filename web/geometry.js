@@ -20,6 +20,21 @@ export function contained(element, picture) {
 }
 
 /**
+ * How to move and scale a stage, from its own corner, so that one box of it fills it.
+ * @param {Size} stage
+ * @param {Box} box
+ * @returns {{ scale: number, left: number, top: number }}
+ */
+export function magnified(stage, box) {
+  const scale = Math.min(stage.width / box.width, stage.height / box.height);
+  return {
+    scale,
+    left: stage.width / 2 - scale * (box.left + box.width / 2),
+    top: stage.height / 2 - scale * (box.top + box.height / 2),
+  };
+}
+
+/**
  * A fraction of the canvas as a CSS length.
  * @param {number} fraction
  */

@@ -1,4 +1,6 @@
-/** Camera and microphone: getting them, giving them back, and saying in words why not. */
+/** Camera and microphone: getting them, choosing among several, giving them back. */
+
+import { recall, remember } from './store.js';
 
 /**
  * @typedef {'audio' | 'video'} Kind
@@ -13,49 +15,16 @@
  * @property {string} message What the browser added.
  */
 
-const WORDS = { audio: 'microphone', video: 'camera' };
+/** Where the choice of a device is remembered. */
+const CHOICE = { audio: 'microphone', video: 'camera' };
 
-/**
- * Why devices cannot be had, for their user: one text for each reason.
- * @param {Partial<Record<Kind, Problem | null>>} problems
- * @returns {string[]}
- */
-export function explain({ audio = null, video = null }) {
-  if (audio && video && audio.reason === video.reason) return [explainOne(audio, ['video', 'audio'])];
-  return [video && explainOne(video, ['video']), audio && explainOne(audio, ['audio'])].filter((text) => text !== null);
-}
+/** What is asked of a camera: a tile of a grid needs no more, the server would scale it down. */
+const PICTURE = {
+  standard: { width: { ideal: 640 }, height: { ideal: 360 }, frameRate: { ideal: 25, max: 30 } },
+  low: { width: { ideal: 320 }, height: { ideal: 180 }, frameRate: { ideal: 12, max: 15 } },
+};
 
-/**
- * @param {Problem} problem
- * @param {Kind[]} kinds
- * @returns {string}
- */
-function explainOne({ reason, message }, kinds) {
-  const many = kinds.length > 1;
-  const devices = kinds.map((kind) => WORDS[kind]).join(' and ');
-  const them = many ? 'them' : 'it';
-  const retry = many ? 'then press their buttons.' : `then press the ${devices} button.`;
-  switch (reason) {
-    case 'NotAllowedError':
-      return /system/i.test(message)
-        ? `The system does not let the browser use ${devices}. Allow ${them} in the system’s privacy settings, ${retry}`
-        : `This page is not allowed to use ${devices}. Allow ${them} beside the address of the page, ${retry}`;
-    case 'NotFoundError':
-    case 'OverconstrainedError':
-      return `No ${kinds.map((kind) => WORDS[kind]).join(' and no ')} was found. Plug one in, ${retry}`;
-    case 'NotReadableError':
-    case 'AbortError':
-      return many
-        ? `Camera and microphone are busy: another program or window seems to use them. Close that one, ${retry}`
-        : `The ${devices} is busy: another program or window seems to use it. Close that one, ${retry}`;
-    case 'InsecureContext':
-      return `Browsers give ${devices} only to pages opened over HTTPS or from this very machine.`;
-    case 'Ended':
-      return `The connection to ${devices} was lost. Plug ${them} in again, ${retry}`;
-    default:
-      return `The browser could not start ${devices} (${reason}).`;
-  }
-}
+/** @typedef {keyof typeof PICTURE} Quality */
 
 /** The two devices. Fires `change` after anything about them changed. */
 export class Devices extends EventTarget {
@@ -64,11 +33,63 @@ export class Devices extends EventTarget {
   /** @type {Record<Kind, Device>} */
   #devices = { audio: device(), video: device() };
   #processing;
+  /** What a choice just made insists on; one of another day is only preferred. @type {Kind | null} */
+  #insists = null;
+
+  /** @type {Quality} */
+  quality;
 
   /** @param {boolean} processing Echo cancellation, noise suppression, gain control. */
   constructor(processing) {
     super();
     this.#processing = processing;
+    this.quality = recall('quality') === 'low' ? 'low' : 'standard';
+    navigator.mediaDevices?.addEventListener('devicechange', () => this.#changed());
+  }
+
+  /**
+   * Uses this device of a kind from now on; one that is open is exchanged.
+   * @param {Kind} kind
+   * @param {string} id Empty for the system's default.
+   */
+  async choose(kind, id) {
+    remember(CHOICE[kind], id || null);
+    await this.#reopen(kind, id !== '');
+  }
+
+  /** @param {Quality} quality */
+  async send(quality) {
+    remember('quality', quality);
+    this.quality = quality;
+    await this.#reopen('video', false);
+  }
+
+  /**
+   * @param {Kind} kind
+   * @param {boolean} insists
+   */
+  async #reopen(kind, insists) {
+    const { track, on } = this.#devices[kind];
+    if (!track) {
+      this.#changed();
+      return;
+    }
+    // Many phones open one camera at a time.
+    if (kind === 'video') this.#release(kind);
+    this.#insists = insists ? kind : null;
+    await this.#open([kind]);
+    this.#insists = null;
+    if (!on) await this.set(kind, false);
+  }
+
+  /**
+   * @param {Kind} kind
+   * @returns {MediaTrackConstraints}
+   */
+  #which(kind) {
+    const id = recall(CHOICE[kind]);
+    if (!id) return {};
+    return { deviceId: this.#insists === kind ? { exact: id } : { ideal: id } };
   }
 
   /**
@@ -158,13 +179,11 @@ export class Devices extends EventTarget {
         noiseSuppression: processed,
         autoGainControl: processed,
         channelCount: { ideal: 1 },
+        ...this.#which('audio'),
       },
-      // What a tile of a grid needs; more would only be scaled down again by the server.
       video: kinds.includes('video') && {
-        width: { ideal: 640 },
-        height: { ideal: 360 },
-        frameRate: { ideal: 25, max: 30 },
-        facingMode: 'user',
+        ...PICTURE[this.quality],
+        ...(recall(CHOICE.video) ? this.#which('video') : { facingMode: 'user' }),
       },
     });
     for (const track of stream.getTracks()) this.#adopt(/** @type {Kind} */ (track.kind), track);
@@ -239,7 +258,7 @@ async function worthAsking(kind) {
  */
 async function permission(kind) {
   try {
-    const { state } = await navigator.permissions.query({ name: /** @type {PermissionName} */ (WORDS[kind]) });
+    const { state } = await navigator.permissions.query({ name: /** @type {PermissionName} */ (CHOICE[kind]) });
     return state;
   } catch {
     return 'granted'; // The browser does not tell: trying is the only way to know.

@@ -4,6 +4,7 @@
  */
 
 import { Connection } from './connection.js';
+import { t } from './i18n.js';
 import { Lost, Refused, Signalling } from './signalling.js';
 
 /**
@@ -13,7 +14,9 @@ import { Lost, Refused, Signalling } from './signalling.js';
  * @typedef {object} Hooks What the page shows.
  * @property {(state: import('./state.js').State) => void} state
  * @property {(me: string) => void} joined
- * @property {(people: Person[], viewers: number) => void} people
+ * @property {(people: Person[], viewers: number, locked: boolean) => void} people
+ * @property {(line: import('./protocol.js').ChatLine) => void} chat
+ * @property {(from: string, reaction: import('./protocol.js').Reaction) => void} reaction
  * @property {(map: import('./protocol.js').TileMap) => void} tiles
  * @property {(ids: string[]) => void} speaking
  * @property {(mix: MediaStream) => void} mix
@@ -22,19 +25,39 @@ import { Lost, Refused, Signalling } from './signalling.js';
  * @typedef {object} Setup
  * @property {string} url Of the socket.
  * @property {string | undefined} name `undefined` for those who only watch.
+ * @property {string} session Who this is across lost connections.
  * @property {import('./options.js').Options} options
  * @property {import('./media.js').Devices} devices
  * @property {Hooks} hooks
  */
 
 /** Answers that asking again will not change. @type {ErrorCode[]} */
-const FINAL = ['bad_message', 'too_large', 'bad_name', 'bad_sdp', 'already_joined', 'not_joined', 'forbidden'];
+const FINAL = ['bad_message', 'too_large', 'bad_name', 'bad_sdp', 'already_joined', 'not_joined', 'forbidden', 'locked', 'removed'];
 
-const BYE = {
-  shutdown: 'The server is stopping or restarting.',
-  media_lost: 'No picture or sound got through for a while.',
-  room_failed: 'The room broke down on the server and is being opened again.',
+/** Ends that somebody wanted: coming back by itself would be rude. */
+const MEANT = /** @type {const} */ (['removed', 'ended', 'replaced']);
+
+/** The stay is over because somebody ended it. */
+export class Ended extends Error {
+  /** @param {typeof MEANT[number]} reason */
+  constructor(reason) {
+    super(t(`bye_${reason}`));
+  }
+}
+
+/** Refusals in the reader's language; the others come with the server's own words. @type {Partial<Record<ErrorCode, import('./i18n.js').Key>>} */
+const REFUSED = {
+  locked: 'refused_locked', removed: 'refused_removed', forbidden: 'refused_forbidden', slow_down: 'refused_slow', not_there: 'chat_gone',
 };
+
+/**
+ * @param {unknown} error
+ * @returns {string}
+ */
+export function inWords(error) {
+  const key = error instanceof Refused ? REFUSED[error.code] : undefined;
+  return key ? t(key) : error instanceof Error ? error.message : String(error);
+}
 
 /** How long a leave may take before the socket is simply closed, ms. */
 const LEAVE_MS = 1_000;
@@ -49,6 +72,24 @@ const STEADY_MS = 10_000;
  */
 export function backoff(failures, chance) {
   return Math.min(10_000, 500 * 2 ** failures) * (0.75 + 0.5 * chance);
+}
+
+/** Notices that have words in the reader's language. @type {Record<string, import('./i18n.js').Key>} */
+const TROUBLE = { uplink_video_failed: 'uplink_video_failed', uplink_audio_failed: 'uplink_audio_failed', draining: 'draining' };
+
+/** @param {import('./protocol.js').TroubleNotice} notice */
+function told({ code, text }) {
+  const key = TROUBLE[code];
+  return key ? t(key) : text;
+}
+
+/** @type {Partial<Record<import('./protocol.js').Bye['reason'], import('./i18n.js').Key>>} */
+const BYE = { shutdown: 'bye_shutdown', media_lost: 'bye_media_lost', room_failed: 'bye_room_failed' };
+
+/** @param {import('./protocol.js').Bye['reason']} reason */
+function farewell(reason) {
+  const meant = MEANT.find((known) => known === reason);
+  return meant ? new Ended(meant) : new Error(t(BYE[reason] ?? 'bye_other'));
 }
 
 export class Meeting {
@@ -72,6 +113,7 @@ export class Meeting {
    * Stays until the person leaves.
    * @returns {Promise<void>}
    * @throws {Refused} The server does not want this client, and said why.
+   * @throws {Ended} Somebody ended it.
    */
   async run() {
     const { hooks } = this.#setup;
@@ -80,7 +122,7 @@ export class Meeting {
       this.#connectedAt = Infinity;
       const why = await this.#stay();
       if (this.#left) return;
-      if (why instanceof Refused && FINAL.includes(why.code)) throw why;
+      if (why instanceof Ended || (why instanceof Refused && FINAL.includes(why.code))) throw why;
       if (performance.now() - this.#connectedAt > STEADY_MS) failures = 0;
       hooks.state('lost');
       hooks.trouble(why instanceof Lost ? null : why.message); // The state says that it is lost.
@@ -114,6 +156,15 @@ export class Meeting {
     if (told === this.#told) return;
     this.#told = told;
     await this.#signalling.request({ type: 'media', audio, video });
+  }
+
+  /**
+   * Has the server do something; rejects with its refusal.
+   * @param {import('./protocol.js').Command} command
+   */
+  async ask(command) {
+    if (!this.#signalling) throw new Lost(t('no_server'));
+    await this.#signalling.request(command);
   }
 
   /** @returns {Promise<RTCStatsReport | null>} */
@@ -158,7 +209,7 @@ export class Meeting {
 
   /** @param {Signalling} signalling */
   async #enter(signalling) {
-    const { name, options, devices, hooks } = this.#setup;
+    const { name, options, devices, hooks, session } = this.#setup;
     const wants = options.view ? { audio: false, video: false } : this.#wants();
     this.#told = JSON.stringify(wants);
     /** @type {import('./protocol.js').Joined} */
@@ -167,12 +218,13 @@ export class Meeting {
       ...(name === undefined ? {} : { name }),
       ...(options.codec ? { codec: options.codec } : {}),
       ...(options.token === null ? {} : { token: options.token }),
+      session,
       view: options.view,
       ...wants,
       portrait: window.innerHeight > window.innerWidth,
     });
     hooks.joined(joined.participant);
-    hooks.people(joined.people, 0);
+    hooks.people(joined.people, 0, false);
     const end = this.#end;
     const connection = new Connection({
       iceServers: joined.iceServers,
@@ -197,7 +249,7 @@ export class Meeting {
   #health(health, end) {
     const { hooks } = this.#setup;
     if (health === 'failed') {
-      end(new Error('No picture or sound gets through: a firewall or proxy may block them.'));
+      end(new Error(t('no_media')));
     } else if (health === 'connected') {
       if (this.#connectedAt === Infinity) this.#connectedAt = performance.now();
       hooks.state('connected');
@@ -212,7 +264,7 @@ export class Meeting {
     const { hooks } = this.#setup;
     switch (notice.type) {
       case 'people':
-        hooks.people(notice.people, notice.viewers);
+        hooks.people(notice.people, notice.viewers, notice.locked ?? false);
         break;
       case 'tiles':
         hooks.tiles(notice);
@@ -220,11 +272,17 @@ export class Meeting {
       case 'speaking':
         hooks.speaking(notice.speaking);
         break;
+      case 'chat':
+        hooks.chat(notice);
+        break;
+      case 'reaction':
+        hooks.reaction(notice.from, notice.reaction);
+        break;
       case 'notice':
-        hooks.trouble(notice.text);
+        hooks.trouble(told(notice));
         break;
       case 'bye':
-        this.#end(new Error(BYE[notice.reason] ?? 'The server ended the meeting.'));
+        this.#end(farewell(notice.reason));
         break;
       default: // A newer server may say more than this page understands.
     }

@@ -3,6 +3,8 @@
  * apart. Pure.
  */
 
+import { t } from './i18n.js';
+
 /** Longest name of a room or a person, in characters. */
 export const NAME_MAX = 64;
 
@@ -12,11 +14,11 @@ export const NAME_MAX = 64;
  * @returns {string | null}
  */
 export function roomNameProblem(name) {
-  if (name === '') return 'Give the room a name.';
+  if (name === '') return t('room_empty');
   const odd = [...name].find((char) => !/[A-Za-z0-9_-]/.test(char));
-  if (odd === ' ') return 'A room name has no spaces; use - or _ instead.';
-  if (odd !== undefined) return `“${odd}” cannot be part of a room name: use letters A to Z, digits, - and _.`;
-  if (name.length > NAME_MAX) return `A room name has at most ${NAME_MAX} characters; this one has ${name.length}.`;
+  if (odd === ' ') return t('room_space');
+  if (odd !== undefined) return t('room_odd', { char: odd });
+  if (name.length > NAME_MAX) return t('room_long', { max: NAME_MAX, length: name.length });
   return null;
 }
 
@@ -27,9 +29,9 @@ export function roomNameProblem(name) {
  */
 export function displayNameProblem(name) {
   const chars = [...name.trim()];
-  if (chars.length === 0) return 'Tell the others your name.';
-  if (chars.length > NAME_MAX) return `A name has at most ${NAME_MAX} characters; this one has ${chars.length}.`;
-  if (chars.some((char) => /\p{Cc}/u.test(char))) return 'A name cannot contain control characters.';
+  if (chars.length === 0) return t('name_empty');
+  if (chars.length > NAME_MAX) return t('name_long', { max: NAME_MAX, length: chars.length });
+  if (chars.some((char) => /\p{Cc}/u.test(char))) return t('name_control');
   return null;
 }
 
@@ -52,6 +54,22 @@ export function randomRoomName(random = Math.random) {
   /** @param {string[]} words */
   const pick = (words) => words[Math.floor(random() * words.length)];
   return `${pick(ADJECTIVES)}-${pick(NOUNS)}-${10 + Math.floor(random() * 90)}`;
+}
+
+/** Rooms whose name begins so are in no list; the server holds to the same rule. */
+const PRIVATE = '_';
+/** Letters and digits that nobody takes for each other. */
+const TAIL = 'abcdefghjkmnpqrstuvwxyz23456789';
+const TAIL_LENGTH = 10;
+
+/**
+ * The name of a private room: none is ever listed, and the end cannot be guessed.
+ * @param {string} name
+ * @param {() => number} random Like `Math.random`.
+ */
+export function privateRoomName(name, random = Math.random) {
+  const tail = Array.from({ length: TAIL_LENGTH }, () => TAIL[Math.floor(random() * TAIL.length)]).join('');
+  return `${PRIVATE}${name.replace(/^_+/, '').slice(0, NAME_MAX - TAIL_LENGTH - 2)}-${tail}`;
 }
 
 /**

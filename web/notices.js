@@ -1,6 +1,7 @@
 /** Short texts that come and go: one line for each key, in the region they belong to. */
 
 import { make } from './dom.js';
+import { t } from './i18n.js';
 
 /** @typedef {{ label: string, testid: string, act: () => void }} Action */
 
@@ -29,7 +30,7 @@ export class Notices {
       const line = make('div', { class: 'notice', 'data-notice': key }, make('p', {}, text));
       const close = this.#button('×', `dismiss-${key}`, () => this.set(key, null));
       close.classList.add('dismiss');
-      close.setAttribute('aria-label', 'Dismiss');
+      close.setAttribute('aria-label', t('dismiss'));
       line.append(close);
       for (const { label, testid, act } of actions) line.append(this.#button(label, testid, act));
       this.#lines.set(key, line);

@@ -1,6 +1,7 @@
 /** The list of who is here. */
 
-import { find, make, reconcile, sign } from './dom.js';
+import { find, hand as handMark, make, reconcile, say, showHand, sign } from './dom.js';
+import { t } from './i18n.js';
 import { tellApart } from './names.js';
 
 /** @typedef {import('./protocol.js').Person} Person */
@@ -10,32 +11,53 @@ export class People {
   #heading = find('#people-heading', HTMLElement);
   #viewers = find('#viewers', HTMLElement);
   #count = find('#people-count', HTMLElement);
+  #menu;
   /** Who this page is. */
   me = '';
+  /** In the order they came. @type {Person[]} */
+  all = [];
 
   /** From id to a label that nobody else has. @type {Map<string, string>} */
   labels = new Map();
 
+  /** @param {(id: string, button: HTMLElement) => void} menu Opens the menu of somebody. */
+  constructor(menu) {
+    this.#menu = menu;
+  }
+
+  /** @returns {Person | undefined} */
+  get own() {
+    return this.all.find(({ id }) => id === this.me);
+  }
+
+  /** @param {string} id */
+  label(id) {
+    return this.labels.get(id) ?? '';
+  }
+
   /**
    * @param {Person[]} people In the order they came.
    * @param {number} viewers How many only watch.
+   * @returns {{ came: Person[], went: Person[], raised: Person[] }} What is new.
    */
   show(people, viewers) {
-    this.labels = tellApart(people, this.labels);
-    const here = people.length === 1 ? '1 person here' : `${people.length} people here`;
-    this.#heading.textContent = here;
-    this.#count.textContent = String(people.length);
-    this.#viewers.textContent = watching(viewers, !people.some(({ id }) => id === this.me));
+    const before = this.all;
+    const labels = this.labels;
+    this.all = people;
+    this.labels = tellApart(people, labels);
+    say(this.#heading, t('people_here', { n: people.length }));
+    say(this.#count, String(people.length));
+    say(this.#viewers, viewers === 0 ? '' : watching(viewers, !this.own));
     this.#viewers.hidden = viewers === 0;
-    reconcile(this.#list, people, ({ id }) => id, create, (line, person) => {
-      const label = this.labels.get(person.id) ?? person.name;
-      line.dataset.name = person.name;
-      line.classList.toggle('muted', !person.audio);
-      line.classList.toggle('unseen-camera', !person.video);
-      line.classList.toggle('me', person.id === this.me);
-      const text = line.querySelector('bdi');
-      if (text && text.textContent !== label) text.textContent = label;
-    });
+    reconcile(this.#list, inOrder(people), ({ id }) => id, (person) => this.#create(person), (line, person) => this.#update(line, person));
+    const was = new Map(before.map((person) => [person.id, person]));
+    const went = before.filter(({ id }) => !this.labels.has(id));
+    for (const person of went) person.name = labels.get(person.id) ?? person.name;
+    return {
+      came: people.filter(({ id }) => !was.has(id)),
+      went,
+      raised: people.filter(({ id, hand }) => hand && was.has(id) && !was.get(id)?.hand),
+    };
   }
 
   /** @param {ReadonlySet<string>} ids */
@@ -44,6 +66,45 @@ export class People {
       if (line instanceof HTMLElement) line.classList.toggle('speaking', ids.has(line.dataset.id ?? ''));
     }
   }
+
+  /** @param {Person} person */
+  #create({ id }) {
+    const button = make(
+      'button',
+      { class: 'plain person-button', type: 'button', 'aria-haspopup': 'menu' },
+      make('span', { class: 'name' }, make('bdi'), make('span', { class: 'you' }, ` ${t('you')}`)),
+      handMark(),
+      sign('star', t('is_host')),
+      sign('mic-off', t('microphone_off')),
+      sign('camera-off', t('camera_off')),
+    );
+    button.addEventListener('click', () => this.#menu(id, button));
+    return make('li', { class: 'person', 'data-testid': 'person', 'data-id': id }, button);
+  }
+
+  /**
+   * @param {HTMLElement} line
+   * @param {Person} person
+   */
+  #update(line, { id, name, audio, video, host = false, hand }) {
+    line.dataset.name = name;
+    line.classList.toggle('muted', !audio);
+    line.classList.toggle('unseen-camera', !video);
+    line.classList.toggle('host', host);
+    line.classList.toggle('raised', hand !== undefined);
+    line.classList.toggle('me', id === this.me);
+    showHand(line, hand, t('hand_up', { n: hand ?? 0 }));
+    say(line.querySelector('bdi'), this.labels.get(id) ?? name);
+  }
+}
+
+/**
+ * Raised hands first, in their order; the others as they came. Pure.
+ * @param {readonly Person[]} people
+ */
+export function inOrder(people) {
+  const last = Number.MAX_SAFE_INTEGER;
+  return [...people].sort((a, b) => (a.hand ?? last) - (b.hand ?? last));
 }
 
 /**
@@ -51,20 +112,6 @@ export class People {
  * @param {boolean} me Whether this page is one of them.
  */
 function watching(viewers, me) {
-  if (me) return viewers > 1 ? `You and ${viewers - 1} more only watch.` : 'You only watch.';
-  return viewers === 1 ? '1 more only watches.' : `${viewers} more only watch.`;
-}
-
-/**
- * @param {Person} person
- * @returns {HTMLElement}
- */
-function create({ id }) {
-  return make(
-    'li',
-    { class: 'person', 'data-testid': 'person', 'data-id': id },
-    make('span', { class: 'name' }, make('bdi'), make('span', { class: 'you' }, ' (you)')),
-    sign('mic-off', 'Microphone off'),
-    sign('camera-off', 'Camera off'),
-  );
+  if (!me) return t('more_watch', { n: viewers });
+  return viewers > 1 ? t('you_and_watch', { n: viewers - 1 }) : t('you_only_watch');
 }

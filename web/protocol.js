@@ -2,7 +2,14 @@
  * The messages of the signalling socket as types; what they mean is written in
  * `src/signalling.rs`. Nothing here runs, so no page ever loads this file.
  *
- * @typedef {{ id: string, name: string, audio: boolean, video: boolean }} Person
+ * @typedef {object} Person
+ * @property {string} id
+ * @property {string} name
+ * @property {boolean} audio
+ * @property {boolean} video
+ * @property {boolean} [host] May moderate.
+ * @property {boolean} [silenced] Muted by a host; only a host can undo it.
+ * @property {number} [hand] Raised: their place in the order, from 1.
  *
  * @typedef {object} MapTile One tile; edges in fractions of the canvas.
  * @property {string} id Whose.
@@ -31,6 +38,7 @@
  * @property {boolean} view
  * @property {VideoCodec} [codec]
  * @property {string} [token]
+ * @property {string} [session]
  * @property {boolean} audio
  * @property {boolean} video
  * @property {boolean} portrait
@@ -39,7 +47,14 @@
  *   | { type: 'offer', sdp: string }
  *   | { type: 'candidate', candidate: string, mid?: string }
  *   | { type: 'media', audio: boolean, video: boolean }
+ *   | { type: 'chat', text: string, to?: string }
+ *   | { type: 'react', reaction: Reaction }
+ *   | { type: 'hand', raised: boolean }
+ *   | { type: 'moderate', act: Act, who?: string }
  *   | { type: 'leave' }} Command
+ *
+ * @typedef {'thumbs' | 'clap' | 'heart' | 'laugh' | 'wow' | 'party'} Reaction
+ * @typedef {'mute' | 'unmute' | 'lower' | 'host' | 'remove' | 'lock' | 'unlock' | 'end'} Act
  *
  * @typedef {object} Joined
  * @property {string} participant Who this page is from now on.
@@ -51,13 +66,24 @@
  *
  * @typedef {'bad_message' | 'too_large' | 'bad_name' | 'bad_sdp' | 'bad_candidate'
  *   | 'already_joined' | 'not_joined' | 'forbidden' | 'rate_limited' | 'unavailable'
- *   | 'timed_out' | 'internal'} ErrorCode
+ *   | 'timed_out' | 'internal' | 'locked' | 'removed' | 'slow_down' | 'bad_text'
+ *   | 'not_there'} ErrorCode
  *
- * @typedef {{ type: 'people', people: Person[], viewers: number }} PeopleNotice
+ * @typedef {{ type: 'people', people: Person[], viewers: number, locked?: boolean }} PeopleNotice
+ * @typedef {object} ChatLine
+ * @property {'chat'} type
+ * @property {string} from
+ * @property {string} name Of who wrote it, who may have left since.
+ * @property {string} text
+ * @property {number} at ms since 1970.
+ * @property {string} [to] Only they and the sender get it.
+ * @property {boolean} past Written before this page came.
+ *
+ * @typedef {{ type: 'reaction', from: string, reaction: Reaction }} ReactionNotice
  * @typedef {{ type: 'speaking', speaking: string[] }} SpeakingNotice
  * @typedef {{ type: 'notice', code: string, text: string }} TroubleNotice
- * @typedef {{ type: 'bye', reason: 'shutdown' | 'media_lost' | 'room_failed' }} Bye
- * @typedef {PeopleNotice | TileMap | SpeakingNotice | TroubleNotice | Bye} Notice
+ * @typedef {{ type: 'bye', reason: 'shutdown' | 'media_lost' | 'room_failed' | 'removed' | 'ended' | 'replaced' }} Bye
+ * @typedef {PeopleNotice | TileMap | SpeakingNotice | TroubleNotice | Bye | ChatLine | ReactionNotice} Notice
  *
  * @typedef {{ type: 'ack', id: number } & Partial<Joined> & Partial<Answered>} Ack
  * @typedef {{ type: 'error', id?: number, code: ErrorCode, text: string, closes: boolean }} Refusal

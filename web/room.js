@@ -1,47 +1,98 @@
 /** The meeting page: joins the controls to the meeting. */
 
+import { Announcer } from './announcer.js';
+import { Chat } from './chat.js';
 import { find } from './dom.js';
 import { Entry } from './entry.js';
+import { FACES, Floor, showLock } from './floor.js';
 import { HowlWatch } from './howl.js';
-import { Devices, explain } from './media.js';
-import { Meeting } from './meeting.js';
+import { t, translate } from './i18n.js';
+import { Devices } from './media.js';
+import { Ended, inWords, Meeting } from './meeting.js';
+import { openMenu } from './menu.js';
 import { roomNameProblem } from './names.js';
 import { Notices } from './notices.js';
 import { readOptions, roomOf } from './options.js';
+import { Panels } from './panels.js';
 import { People } from './people.js';
+import { Pickers } from './pickers.js';
+import { Preferences, prefers } from './preferences.js';
+import { Awake, fullScreen, pictureInPicture } from './screen.js';
+import { listen } from './shortcuts.js';
+import { Speaker } from './speaker.js';
 import { Stage } from './stage.js';
 import { showState, words } from './state.js';
 import { Stats } from './stats.js';
+import { joinedRoom, recall, remember, sessionKey } from './store.js';
 import { Tiles } from './tiles.js';
+import { explain } from './trouble.js';
 
 /** @typedef {import('./media.js').Kind} Kind */
 
+/** How long good news stand over the picture, ms; the list of people goes on telling them. */
+const NEWS_MS = 8_000;
 /** How long the question for camera and microphone holds up joining, ms; they may come later. */
 const ASKING_MS = 4_000;
-/** The picture keeps its full size beside the list of people in windows at least so wide. */
-const WIDE = matchMedia('(min-width: 1100px)');
 
+translate();
 const room = roomOf(location.pathname);
 const options = readOptions(location.search);
 const devices = new Devices(options.processing);
-const entry = new Entry(room, options, (view) => void join(view));
+const entry = new Entry(room, options, (way) => void enter(way));
 const stage = new Stage();
-const tiles = new Tiles();
-const people = new People();
+const mix = find('#mix', HTMLVideoElement);
+const speaker = new Speaker(mix);
+const entryPickers = new Pickers(find('#entry-pickers', HTMLElement), 'entry', devices, speaker);
+const pickers = new Pickers(find('#settings-pickers', HTMLElement), 'settings', devices, speaker);
+const preferences = new Preferences(speaker, pickers, () => showSelf());
+const announcer = new Announcer();
+const awake = new Awake();
 const errors = new Notices(find('#errors', HTMLElement));
 const notices = new Notices(find('#notices', HTMLElement));
 const stateLine = find('#state', HTMLElement);
 const self = find('#self', HTMLVideoElement);
+const selfView = find('.self', HTMLElement);
+const showAll = find('#show-all', HTMLButtonElement);
 const soundButton = find('#sound', HTMLButtonElement);
+
+const people = new People((id, button) => floor.menu(id, button));
+const tiles = new Tiles({
+  menu: (id, button) => floor.menu(id, button),
+  own: placeSelf,
+  enlarged(id) {
+    showAll.hidden = id === null;
+    document.body.classList.toggle('enlarged', id !== null);
+  },
+});
+const floor = new Floor(people, {
+  ask: (command) => void ask(command),
+  writeTo(id) {
+    panels.open('chat');
+    chat.writeTo(id);
+  },
+  enlarge: (id) => tiles.enlarge(id),
+  enlarged: () => tiles.enlarged,
+  hasTile: (id) => tiles.boxOf(id) !== null,
+});
+const chat = new Chat(people, sendChat, inWords, (unread) => {
+  document.title = unread > 0 ? t('unread_title', { n: unread, title: title() }) : title();
+});
+const panels = new Panels((side) => chat.show(side === 'chat'));
 
 /** What rejoining turns on again. @type {Record<Kind, boolean>} */
 let wanted = { audio: options.audio, video: options.video };
-/** @type {{ meeting: Meeting, stats: Stats, howl: HowlWatch } | null} */
+/** A key holds the microphone open. */
+let talking = false;
+/** @type {{ meeting: Meeting, stats: Stats, howl: HowlWatch, told: boolean, locked: boolean } | null} */
 let current = null;
+
+const title = () => `${room} · Quilt`;
 
 /** @param {'prejoin' | 'meeting' | 'goodbye' | 'nowhere'} view */
 function show(view) {
   document.body.dataset.view = view;
+  entryPickers.show(view === 'prejoin' && find('#entry-devices', HTMLDetailsElement).open);
+  awake.keep(view === 'meeting');
 }
 
 /** @param {HTMLElement} toggle */
@@ -58,14 +109,38 @@ function showDevices() {
     button.classList.toggle('troubled', problem !== null);
   }
   const problems = explain({ audio: devices.get('audio').problem, video: devices.get('video').problem });
-  const comfort = problems.length > 0 && !current ? ' You can still join.' : '';
-  errors.set('devices', problems.length > 0 ? problems.join(' ') + comfort : null);
+  const comfort = problems.length > 0 && !current ? [t('still_join')] : [];
+  errors.set('devices', problems.length > 0 ? [...problems, ...comfort].join(' ') : null);
+  entry.tellHow(isOn('audio'), isOn('video'));
+  showSelf();
+  informHowl();
+  void current?.meeting.devicesChanged().catch(() => {}); // A lost socket tells everything anew.
+}
+
+/** @param {Kind} kind */
+function isOn(kind) {
+  return devices.get(kind).on && devices.get(kind).track !== null;
+}
+
+function showSelf() {
   const { track } = devices.get('video');
   const shown = track ? devices.stream : null;
   if (self.srcObject !== shown) self.srcObject = shown;
   document.body.classList.toggle('self-live', track !== null);
-  informHowl();
-  void current?.meeting.devicesChanged().catch(() => {}); // A lost socket tells everything anew.
+  document.body.classList.toggle('self-hidden', current !== null && !prefers('show_self'));
+}
+
+/**
+ * Lays the own camera over the own tile, which the mix brings late; elsewhere it has a corner.
+ * @param {import('./geometry.js').Box | null} box px in the stage.
+ */
+function placeSelf(box) {
+  const stageBox = find('.stage', HTMLElement);
+  selfView.classList.toggle('in-tile', box !== null);
+  for (const side of /** @type {const} */ (['left', 'top', 'width', 'height'])) selfView.style[side] = box ? `${box[side]}px` : '';
+  if (!box) return;
+  selfView.style.left = `${box.left + stageBox.offsetLeft}px`;
+  selfView.style.top = `${box.top + stageBox.offsetTop}px`;
 }
 
 function informHowl() {
@@ -81,14 +156,32 @@ function setSound(on) {
 
 /** @param {boolean} howls */
 function warnOfHowl(howls) {
-  const text = howls
-    ? 'This room is open in another window of this computer. A microphone here hears the loudspeaker there: it will echo or howl unless you use headphones.'
-    : null;
-  const silence = { label: 'Turn the sound off here', testid: 'howl-mute', act: () => setSound(false) };
-  notices.set('howl', text, [silence]);
+  const silence = { label: t('howl_mute'), testid: 'howl-mute', act: () => setSound(false) };
+  notices.set('howl', howls ? t('howl') : null, [silence]);
+}
+
+/**
+ * @param {Kind} kind
+ * @param {boolean} on
+ */
+async function turn(kind, on) {
+  if (kind === 'audio' && on && people.own?.silenced) {
+    notices.set('silenced', t('silenced'));
+    return;
+  }
+  await devices.set(kind, on);
+  if (!current) return;
+  const words = kind === 'audio' ? /** @type {const} */ (['mic_on', 'mic_off']) : /** @type {const} */ (['cam_on', 'cam_off']);
+  announcer.say(t(words[isOn(kind) ? 0 : 1]));
 }
 
 // --- coming and going --------------------------------------------------------------------------
+
+/** @param {import('./entry.js').Way} way */
+async function enter(way) {
+  if (way === 'audio') await devices.set('video', false);
+  await join(way === 'view');
+}
 
 /** @param {boolean} view Only watch. */
 async function join(view) {
@@ -102,57 +195,113 @@ async function join(view) {
   if (view) devices.stop();
   document.body.classList.toggle('viewing', view);
   errors.set('refused', null);
-
-  /** @type {import('./meeting.js').Hooks} */
-  const hooks = {
-    state(state) {
-      showState(stateLine, state);
-      if (state === 'connecting' || state === 'interrupted' || state === 'lost') stage.wait(words(state));
-      else if (state === 'connected') stage.wait(null);
-    },
-    joined(me) {
-      people.me = me;
-      tiles.clear();
-    },
-    people(list, viewers) {
-      people.show(list, viewers);
-      tiles.people(people.labels, new Set(list.filter(({ audio }) => !audio).map(({ id }) => id)));
-    },
-    tiles: (map) => tiles.take(map),
-    speaking(ids) {
-      const set = new Set(ids);
-      tiles.speaking(set);
-      people.speaking(set);
-      document.body.classList.toggle('self-speaks', set.has(people.me));
-    },
-    mix: (mix) => stage.play(mix),
-    trouble: (text) => errors.set('trouble', text),
-  };
   const url = new URL(`/api/rooms/${encodeURIComponent(room)}/ws`, location.href);
   url.protocol = url.protocol.replace('http', 'ws');
-  const meeting = new Meeting({
-    url: url.href,
-    name,
-    options: { ...options, view },
-    devices,
-    hooks,
-  });
-  current = { meeting, stats: new Stats(() => meeting.stats()), howl: new HowlWatch(room, warnOfHowl) };
+  const token = options.token ?? recall(`host-${room}`);
+  const meeting = new Meeting({ url: url.href, name, session: sessionKey(room), options: { ...options, view, token }, devices, hooks });
+  current = { meeting, stats: new Stats(() => meeting.stats()), howl: new HowlWatch(room, warnOfHowl), told: false, locked: false };
+  joinedRoom(room);
   show('meeting');
-  setPanel('people', WIDE.matches);
+  panels.start();
   showDevices();
   try {
     await meeting.run();
-    close('goodbye');
-  } catch (refusal) {
+    close('goodbye', t('goodbye_text'));
+  } catch (why) {
+    if (why instanceof Ended) {
+      close('goodbye', why.message);
+      return;
+    }
     close('prejoin');
     showState(stateLine, 'ready');
-    errors.set('refused', refusal instanceof Error ? refusal.message : String(refusal));
+    errors.set('refused', inWords(why));
   }
 }
 
-/** @param {'prejoin' | 'goodbye'} view Where to go from the meeting. */
-function close(view) {
+/** @type {import('./meeting.js').Hooks} */
+const hooks = {
+  state(state) {
+    showState(stateLine, state);
+    if (state === 'connecting' || state === 'interrupted' || state === 'lost') stage.wait(words(state));
+    else if (state === 'connected') stage.wait(null);
+  },
+  joined(me) {
+    people.me = me;
+    if (current) current.told = false;
+    tiles.clear();
+  },
+  people: tellPeople,
+  tiles: (map) => tiles.take(map),
+  speaking(ids) {
+    const set = new Set(ids);
+    tiles.speaking(set);
+    people.speaking(set);
+    document.body.classList.toggle('self-speaks', set.has(people.me));
+    const [first] = ids.filter((id) => id !== people.me);
+    const name = first && people.label(first);
+    if (name && prefers('announce_speakers')) announcer.speaker(name, t('speaks', { name }), performance.now());
+  },
+  chat(line) {
+    const text = line.text.length > 120 ? `${line.text.slice(0, 120)}…` : line.text;
+    if (chat.take(line)) announcer.say(t('chat_new', { name: people.label(line.from) || line.name, text }));
+  },
+  reaction(from, reaction) {
+    floor.show(reaction, tiles.boxOf(from));
+    if (from !== people.me && FACES[reaction]) announcer.say(t('reacts', { name: people.label(from), reaction: t(reaction) }));
+  },
+  mix: (stream) => stage.play(stream),
+  trouble: (text) => errors.set('trouble', text),
+};
+
+/**
+ * @param {import('./protocol.js').Person[]} list
+ * @param {number} viewers
+ * @param {boolean} locked
+ */
+function tellPeople(list, viewers, locked) {
+  if (!current) return;
+  const before = people.own;
+  const { came, went, raised } = people.show(list, viewers);
+  tiles.people(people.labels, list, people.me);
+  chat.people();
+  floor.update(locked);
+  showLock(locked);
+  const { own } = people;
+  if (current.told) {
+    for (const { id } of came) tell('came', people.label(id));
+    for (const { name } of went) tell('went', name);
+    for (const { id } of raised) announcer.say(id === people.me ? t('hand_is_up') : t('raised', { name: people.label(id) }));
+    if (before?.hand !== undefined && own && own.hand === undefined) announcer.say(t('hand_is_down'));
+    if (locked !== current.locked) announcer.say(t(locked ? 'now_locked' : 'now_unlocked'));
+    if (own?.host && !before?.host) {
+      notices.set('host', t('now_host'));
+      setTimeout(() => notices.set('host', null), NEWS_MS);
+    }
+  }
+  current.told = true;
+  current.locked = locked;
+  if (own?.silenced) {
+    notices.set('silenced', t('silenced'));
+    if (devices.get('audio').on) void devices.set('audio', false);
+  } else {
+    notices.set('silenced', before?.silenced ? t('may_speak') : null);
+  }
+}
+
+/**
+ * @param {'came' | 'went'} what
+ * @param {string} name
+ */
+function tell(what, name) {
+  chat.note(t(what, { name }));
+  announcer.say(t(what, { name }));
+}
+
+/**
+ * @param {'prejoin' | 'goodbye'} view Where to go from the meeting.
+ * @param {string} [why]
+ */
+function close(view, why = '') {
   current?.stats.close();
   current?.howl.close();
   current = null;
@@ -161,7 +310,11 @@ function close(view) {
   people.show([], 0);
   errors.clear();
   notices.clear();
-  setPanel('stats', false);
+  showLock(false);
+  panels.stats(false);
+  panels.open(null);
+  for (const dialog of document.querySelectorAll('dialog[open]')) if (dialog instanceof HTMLDialogElement) dialog.close();
+  if (document.pictureInPictureElement) void document.exitPictureInPicture().catch(() => {});
   show(view);
   if (view === 'prejoin') {
     showDevices();
@@ -170,41 +323,83 @@ function close(view) {
     wanted = { audio: devices.get('audio').on, video: devices.get('video').on };
     devices.stop();
     showState(stateLine, 'left');
+    find('#goodbye-text', HTMLElement).textContent = why;
     find('#rejoin', HTMLButtonElement).focus();
   }
 }
 
-// --- panels ------------------------------------------------------------------------------------
+// --- what the meeting is asked for -------------------------------------------------------------
 
-/**
- * @param {'people' | 'stats'} name
- * @param {boolean} open
- */
-function setPanel(name, open) {
-  find(`#${name}-panel`, HTMLElement).hidden = !open;
-  find(`#${name}-toggle`, HTMLButtonElement).setAttribute('aria-pressed', String(open));
-  document.body.classList.toggle(`${name}-open`, open);
+/** @param {import('./protocol.js').Command} command */
+async function ask(command) {
+  try {
+    await current?.meeting.ask(command);
+    errors.set('asked', null);
+  } catch (refusal) {
+    errors.set('asked', inWords(refusal));
+  }
 }
 
+/**
+ * @param {string} text
+ * @param {string | undefined} to
+ */
+async function sendChat(text, to) {
+  await current?.meeting.ask({ type: 'chat', text, ...(to === undefined ? {} : { to }) });
+}
+
+function moreMenu() {
+  const button = find('#more', HTMLButtonElement);
+  /** @type {import('./menu.js').Item[]} */
+  const items = [{ label: t('settings'), testid: 'open-settings', act: () => preferences.open() }];
+  if (current) {
+    items.push({ label: t('statistics'), testid: 'open-stats', act: () => panels.stats(true) });
+    if (pictureInPicture.possible) items.push({ label: t('picture_in_picture'), testid: 'pip', act: () => void pictureInPicture.toggle(mix) });
+    if (fullScreen.possible) items.push({ label: t(fullScreen.on ? 'full_screen_end' : 'full_screen'), testid: 'full-screen', act: () => void fullScreen.toggle() });
+    items.push({ label: t('shortcuts'), testid: 'open-help', act: () => preferences.help() });
+  }
+  openMenu(button, t('more'), items);
+}
+
+/** @type {Record<import('./shortcuts.js').Action, () => void>} */
+const actions = {
+  mic: () => void turn('audio', !devices.get('audio').on),
+  camera: () => void turn('video', !devices.get('video').on),
+  chat: () => panels.toggle('chat'),
+  people: () => panels.toggle('people'),
+  hand: () => floor.toggleHand(),
+  full: () => void fullScreen.toggle(),
+  stats: () => panels.stats(find('#stats-panel', HTMLElement).hidden),
+  help: () => preferences.help(),
+  talk: () => {},
+};
+
 function wire() {
-  /** @type {(selector: string, act: (button: HTMLButtonElement) => void) => void} */
-  const click = (selector, act) => {
-    const button = find(selector, HTMLButtonElement);
-    button.addEventListener('click', () => act(button));
-  };
-  click('#mic', () => void devices.set('audio', !devices.get('audio').on));
-  click('#camera', () => void devices.set('video', !devices.get('video').on));
-  click('#sound', (button) => setSound(!pressed(button)));
-  click('#people-toggle', (button) => setPanel('people', !pressed(button)));
-  click('#stats-toggle', (button) => setPanel('stats', !pressed(button)));
+  /** @type {(selector: string, act: () => void) => void} */
+  const click = (selector, act) => find(selector, HTMLButtonElement).addEventListener('click', act);
+  click('#mic', actions.mic);
+  click('#camera', actions.camera);
+  click('#sound', () => setSound(!pressed(soundButton)));
+  click('#more', moreMenu);
   click('#leave', () => (current ? void current.meeting.leave() : location.assign('/')));
   click('#rejoin', () => void rejoin());
-  click('#copy', (button) => void copyLink(button));
+  // Few need it, and the code of codes is large.
+  click('#invite', () => void import('./invite.js').then(({ invite }) => invite(room)));
+  click('#show-all', () => tiles.enlarge(null));
+  const lists = find('#entry-devices', HTMLDetailsElement);
+  lists.open = matchMedia('(min-width: 860px)').matches;
+  lists.addEventListener('toggle', () => entryPickers.show(lists.open && document.body.dataset.view === 'prejoin'));
   devices.addEventListener('change', showDevices);
-  document.addEventListener('keydown', ({ key }) => {
-    if (key !== 'Escape' || !current) return;
-    setPanel('stats', false);
-    if (!WIDE.matches) setPanel('people', false); // There it covers the picture.
+  listen((action, down) => {
+    if (action !== 'talk') actions[action]();
+    else if (down && !devices.get('audio').on) talking = true;
+    if (action === 'talk' && talking) void turn('audio', down);
+    talking &&= down;
+  }, () => current !== null && !document.body.classList.contains('viewing') && prefers('use_shortcuts'));
+  document.addEventListener('keydown', ({ key, defaultPrevented }) => {
+    if (key !== 'Escape' || !current || defaultPrevented || document.querySelector('dialog[open], [popover]')) return;
+    if (tiles.enlarged) tiles.enlarge(null);
+    else panels.escape();
   });
   window.addEventListener('pagehide', () => current?.meeting.hangUp());
   // Back from the browser's page cache: everything was closed on the way out.
@@ -215,23 +410,6 @@ async function rejoin() {
   show('meeting');
   if (!document.body.classList.contains('viewing')) await openDevices();
   await join(document.body.classList.contains('viewing'));
-}
-
-/** @param {HTMLButtonElement} button */
-async function copyLink(button) {
-  const label = find('#copy .label', HTMLElement);
-  const before = label.textContent;
-  try {
-    await navigator.clipboard.writeText(new URL(location.pathname, location.href).href);
-    label.textContent = 'Copied';
-  } catch {
-    label.textContent = 'Copy the address bar';
-  }
-  button.disabled = true;
-  setTimeout(() => {
-    label.textContent = before;
-    button.disabled = false;
-  }, 2_000);
 }
 
 /** Resolves when the devices are open, or when their user has been asked long enough. */
@@ -247,8 +425,16 @@ function loaded() {
   return new Promise((resolve) => window.addEventListener('load', resolve, { once: true }));
 }
 
+/** A host's link carries its token where no server and no log sees it; then it leaves the address. */
+function takeHostToken() {
+  const token = new URLSearchParams(location.hash.slice(1)).get('host');
+  if (token === null) return;
+  remember(`host-${room}`, token);
+  history.replaceState(null, '', location.pathname + location.search);
+}
+
 async function start() {
-  document.title = `${room} · Quilt`;
+  document.title = title();
   find('#room', HTMLElement).textContent = room;
   const wrong = roomNameProblem(room);
   if (wrong !== null) {
@@ -256,6 +442,7 @@ async function start() {
     show('nowhere');
     return;
   }
+  takeHostToken();
   wire();
   document.body.classList.toggle('viewing', options.view);
   showState(stateLine, 'ready');
@@ -268,6 +455,7 @@ async function start() {
     return;
   }
   show('prejoin');
+  entry.tellHow(false, false);
   void entry.tellWhoIsIn();
   entry.focus();
   await openDevices();

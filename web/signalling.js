@@ -6,6 +6,8 @@
  * @typedef {import('./protocol.js').ErrorCode} ErrorCode
  */
 
+import { t } from './i18n.js';
+
 /** How long the server may take to answer, ms. Far above any healthy answer. */
 const PATIENCE_MS = 15_000;
 
@@ -50,7 +52,7 @@ export class Signalling {
       const fail = () => {
         clearTimeout(timer);
         socket.close();
-        reject(new Lost('The server cannot be reached.'));
+        reject(new Lost(t('no_server')));
       };
       const timer = setTimeout(fail, PATIENCE_MS);
       socket.onerror = fail;
@@ -68,7 +70,7 @@ export class Signalling {
     this.#socket = socket;
     socket.onmessage = (event) => this.#receive(event.data);
     socket.onerror = null;
-    socket.onclose = () => this.#end(this.#refusal ?? new Lost('The connection to the server was lost.'));
+    socket.onclose = () => this.#end(this.#refusal ?? new Lost(t('state_lost')));
   }
 
   /**
@@ -79,7 +81,7 @@ export class Signalling {
   request(command) {
     return new Promise((resolve, reject) => {
       if (this.#socket.readyState !== WebSocket.OPEN) {
-        reject(new Lost('The connection to the server is closed.'));
+        reject(new Lost(t('no_server')));
         return;
       }
       this.#last += 1;

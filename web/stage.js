@@ -1,6 +1,7 @@
 /** The picture and the sound of the mix. */
 
 import { find } from './dom.js';
+import { t } from './i18n.js';
 
 export class Stage {
   #video = find('#mix', HTMLVideoElement);
@@ -18,7 +19,7 @@ export class Stage {
 
   /** @param {MediaStream} mix One video and one audio track. */
   play(mix) {
-    this.wait('Waiting for the first picture…');
+    this.wait(t('waiting_picture'));
     this.#video.srcObject = mix;
     void this.#play();
   }

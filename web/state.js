@@ -1,23 +1,16 @@
 /** What the page says about its connection, in words. */
 
-/** @typedef {'ready' | 'connecting' | 'connected' | 'interrupted' | 'lost' | 'left'} State */
+import { say } from './dom.js';
+import { t } from './i18n.js';
 
-/** @type {Record<State, string>} */
-const WORDS = {
-  ready: 'Not joined yet',
-  connecting: 'Connecting…',
-  connected: 'Connected',
-  interrupted: 'Interrupted, reconnecting…',
-  lost: 'Connection lost, trying again…',
-  left: 'You have left',
-};
+/** @typedef {'ready' | 'connecting' | 'connected' | 'interrupted' | 'lost' | 'left'} State */
 
 /**
  * @param {State} state
  * @returns {string}
  */
 export function words(state) {
-  return WORDS[state];
+  return t(`state_${state}`);
 }
 
 /**
@@ -28,5 +21,5 @@ export function words(state) {
 export function showState(line, state) {
   document.body.dataset.state = state;
   line.dataset.state = state;
-  if (line.textContent !== words(state)) line.textContent = words(state);
+  say(line, words(state));
 }

@@ -1,6 +1,7 @@
 /** What the connection is doing, measured: a summary for the bar and a table for the curious. */
 
 import { find, make } from './dom.js';
+import { t } from './i18n.js';
 
 /**
  * @typedef {object} Flow One kind of media in one direction, counted since the start.
@@ -19,6 +20,7 @@ import { find, make } from './dom.js';
  * @property {number | null} roundTrip Seconds.
  * @property {string} path Such as `UDP`.
  * @property {number} freezes
+ * @property {number | null} buffered Seconds that a picture waits in the browser, on average since the start.
  */
 
 /** How often to measure, ms. */
@@ -35,7 +37,7 @@ export function sample(report, at) {
   /** @type {Map<string, any>} */
   const byId = new Map(all.map((entry) => [entry.id, entry]));
   /** @type {Sample} */
-  const result = { at, flows: {}, roundTrip: null, path: '', freezes: 0 };
+  const result = { at, flows: {}, roundTrip: null, path: '', freezes: 0, buffered: null };
   for (const entry of all) {
     if (entry.type === 'outbound-rtp' || entry.type === 'inbound-rtp') {
       const sent = entry.type === 'outbound-rtp';
@@ -50,6 +52,7 @@ export function sample(report, at) {
         codec: byId.get(entry.codecId)?.mimeType?.split('/')[1] ?? '',
       };
       if (!sent) result.freezes += entry.freezeCount ?? 0;
+      if (!sent && entry.kind === 'video' && entry.jitterBufferEmittedCount > 0) result.buffered = entry.jitterBufferDelay / entry.jitterBufferEmittedCount;
     } else if (entry.type === 'transport') {
       const pair = byId.get(entry.selectedCandidatePairId);
       result.roundTrip = pair?.currentRoundTripTime ?? null;
@@ -81,6 +84,24 @@ export function rate(before, after, name) {
 /** @type {FlowName[]} */
 const FLOWS = ['received video', 'received audio', 'sent video', 'sent audio'];
 
+/**
+ * What the server says of itself that matters here. Pure.
+ * @param {string} metrics As `/metrics` has them.
+ * @returns {{ encoders: number, seconds: number, pictures: number }} Of pictures through the mixer: how many, and how long they took together.
+ */
+export function serverSide(metrics) {
+  /** @param {string} name */
+  const value = (name) => {
+    const line = metrics.split('\n').find((row) => row.startsWith(`${name} `));
+    return line ? Number(line.slice(name.length + 1)) : 0;
+  };
+  return {
+    encoders: value('quilt_encoders{kind="video"}'),
+    seconds: value('quilt_video_latency_seconds_sum'),
+    pictures: value('quilt_video_latency_seconds_count'),
+  };
+}
+
 /** Measures while a meeting is on. */
 export class Stats {
   #summary = find('#stats-summary', HTMLElement);
@@ -89,6 +110,9 @@ export class Stats {
   #line = find('#stats-line', HTMLElement);
   /** @type {Sample | null} */
   #before = null;
+  /** @type {ReturnType<typeof serverSide> | null} */
+  #serverBefore = null;
+  #more = find('#stats-more', HTMLElement);
   #timer;
   #read;
 
@@ -112,7 +136,10 @@ export class Stats {
     this.#before = now;
     if (!before) return;
     this.#summary.textContent = `↓ ${kbps(total(before, now, 'received'))}  ↑ ${kbps(total(before, now, 'sent'))}`;
-    if (!this.#panel.hidden) this.#draw(before, now);
+    if (!this.#panel.hidden) {
+      this.#draw(before, now);
+      await this.#ask(now);
+    }
   }
 
   /**
@@ -123,15 +150,42 @@ export class Stats {
     const rows = FLOWS.filter((name) => now.flows[name]).map((name) => {
       const flow = now.flows[name];
       const { kbps: bits, lossPercent } = rate(before, now, name);
-      const picture = flow?.size ? `${flow.size} at ${Math.round(flow.fps ?? 0)}` : '–';
+      const picture = flow?.size ? t('stats_at', { size: flow.size, fps: Math.round(flow.fps ?? 0) }) : '–';
       const cells = [kbps(bits), picture, `${lossPercent.toFixed(1)} %`, flow?.codec ?? ''];
-      const title = name.charAt(0).toUpperCase() + name.slice(1);
-      return make('tr', {}, make('th', { scope: 'row' }, title), ...cells.map((text) => make('td', {}, text)));
+      const title = t(/** @type {import('./i18n.js').Key} */ (`stats_${name.replace(' ', '_')}`));
+      return make('tr', {}, make('th', { scope: 'row' }, title), ...cells.map((text) => make('td', { dir: 'auto' }, text)));
     });
     this.#rows.replaceChildren(...rows);
-    const trip = now.roundTrip === null ? 'unknown' : `${Math.round(now.roundTrip * 1000)} ms`;
-    this.#line.textContent = `Round trip ${trip}${now.path ? ` over ${now.path}` : ''}; the picture froze ${now.freezes} ${now.freezes === 1 ? 'time' : 'times'}.`;
+    this.#line.hidden = true;
   }
+
+  /**
+   * The figures that are no streams; the server is asked for its own.
+   * @param {Sample} now
+   */
+  async #ask(now) {
+    const text = await fetch('/metrics').then((answer) => (answer.ok ? answer.text() : ''), () => '');
+    const server = serverSide(text);
+    const before = this.#serverBefore;
+    this.#serverBefore = server;
+    const pictures = before ? server.pictures - before.pictures : 0;
+    const latency = before && pictures > 0 ? (server.seconds - before.seconds) / pictures : null;
+    /** @type {[string, string][]} */
+    const figures = [
+      [t('stats_trip'), ms(now.roundTrip)],
+      [t('stats_path'), now.path || t('unknown')],
+      [t('stats_latency'), ms(latency)],
+      [t('stats_delay'), ms(now.buffered)],
+      [t('stats_frozen'), t('stats_times', { n: now.freezes })],
+      [t('stats_encoders'), String(server.encoders)],
+    ];
+    this.#more.replaceChildren(...figures.map(([name, value]) => make('div', {}, make('dt', {}, name), make('dd', {}, value))));
+  }
+}
+
+/** @param {number | null} seconds */
+function ms(seconds) {
+  return seconds === null ? t('unknown') : t('stats_ms', { n: Math.round(seconds * 1000) });
 }
 
 /**

@@ -1,12 +1,20 @@
-/** Names, mute marks and speaking rings over the picture, from the tile map. */
+/** Buttons over the picture, from the tile map: names, mute marks, hands, speaking rings, menus. */
 
-import { find, make, reconcile, sign } from './dom.js';
-import { contained, percent } from './geometry.js';
+import { find, hand, make, reconcile, say, showHand, sign } from './dom.js';
+import { contained, magnified, percent } from './geometry.js';
+import { t } from './i18n.js';
 import { Schedule } from './schedule.js';
 
 /**
  * @typedef {import('./protocol.js').TileMap} TileMap
  * @typedef {import('./protocol.js').MapTile} MapTile
+ * @typedef {import('./protocol.js').Person} Person
+ * @typedef {import('./geometry.js').Box} Box
+ *
+ * @typedef {object} Hooks
+ * @property {(id: string, button: HTMLElement) => void} menu Opens the menu of somebody.
+ * @property {(box: Box | null) => void} own Where one's own tile is, px in the stage; `null` without.
+ * @property {(id: string | null) => void} enlarged Who is shown alone.
  */
 
 /**
@@ -18,6 +26,8 @@ const OVERDUE_MS = 1_000;
 export class Tiles {
   #video = find('#mix', HTMLVideoElement);
   #overlay = find('#tiles', HTMLElement);
+  #picture = find('#picture', HTMLElement);
+  #hooks;
   #schedule = new Schedule();
   /** @type {TileMap | null} */
   #map = null;
@@ -26,12 +36,17 @@ export class Tiles {
   #overdue;
   /** @type {ReadonlyMap<string, string>} */
   #labels = new Map();
-  /** @type {ReadonlySet<string>} */
-  #muted = new Set();
+  /** @type {ReadonlyMap<string, Person>} */
+  #people = new Map();
+  #me = '';
+  /** @type {string | null} */
+  #enlarged = null;
   /** @type {ReadonlySet<string>} */
   #speaking = new Set();
 
-  constructor() {
+  /** @param {Hooks} hooks */
+  constructor(hooks) {
+    this.#hooks = hooks;
     new ResizeObserver(() => this.#place()).observe(this.#video);
     this.#video.addEventListener('resize', () => this.#place());
   }
@@ -52,17 +67,46 @@ export class Tiles {
     this.#schedule.newest();
     clearTimeout(this.#overdue);
     this.#map = null;
+    this.enlarge(null);
     this.#draw();
+    this.#hooks.own(null);
   }
 
   /**
    * @param {ReadonlyMap<string, string>} labels From id to what to call them.
-   * @param {ReadonlySet<string>} muted
+   * @param {readonly Person[]} people
+   * @param {string} me
    */
-  people(labels, muted) {
+  people(labels, people, me) {
     this.#labels = labels;
-    this.#muted = muted;
+    this.#people = new Map(people.map((person) => [person.id, person]));
+    this.#me = me;
     this.#draw();
+  }
+
+  /**
+   * Shows one tile over the whole stage, or all of them again.
+   * @param {string | null} id
+   */
+  enlarge(id) {
+    this.#enlarged = this.#map?.tiles.some((tile) => tile.id === id) ? id : null;
+    this.#hooks.enlarged(this.#enlarged);
+    this.#place();
+  }
+
+  get enlarged() {
+    return this.#enlarged;
+  }
+
+  /**
+   * Where somebody's tile is on the screen.
+   * @param {string} id
+   */
+  boxOf(id) {
+    for (const tile of this.#overlay.children) {
+      if (tile instanceof HTMLElement && tile.dataset.id === id) return tile.getBoundingClientRect();
+    }
+    return null;
   }
 
   /** @param {ReadonlySet<string>} ids */
@@ -103,12 +147,29 @@ export class Tiles {
     const picture = videoWidth > 0 ? { width: videoWidth, height: videoHeight } : this.#map;
     const box = picture && contained({ width, height }, picture);
     this.#overlay.hidden = !box;
-    if (box) for (const side of /** @type {const} */ (['left', 'top', 'width', 'height'])) this.#overlay.style[side] = `${box[side]}px`;
+    if (!box) return;
+    for (const side of /** @type {const} */ (['left', 'top', 'width', 'height'])) this.#overlay.style[side] = `${box[side]}px`;
+    const tile = this.#map?.tiles.find(({ id }) => id === this.#enlarged);
+    const { scale, left, top } = tile ? magnified({ width, height }, inPixels(tile, box)) : { scale: 1, left: 0, top: 0 };
+    this.#picture.style.transform = tile ? `translate(${left}px, ${top}px) scale(${scale})` : '';
+    this.#picture.style.setProperty('--scale', String(scale));
+    const own = this.#map?.includesSelf ? this.#map.tiles.find(({ id }) => id === this.#me) : undefined;
+    this.#hooks.own(own && !tile ? inPixels(own, box) : null);
   }
 
   #draw() {
     this.#overlay.dataset.names = this.#map?.names ?? 'page';
-    reconcile(this.#overlay, this.#map?.tiles ?? [], ({ id }) => id, create, (element, tile) => this.#update(element, tile));
+    const tiles = this.#map?.tiles ?? [];
+    reconcile(this.#overlay, tiles, ({ id }) => id, (tile) => this.#create(tile), (element, tile) => this.#update(element, tile));
+    if (this.#enlarged !== null && !tiles.some(({ id }) => id === this.#enlarged)) this.enlarge(null);
+  }
+
+  /** @param {MapTile} tile */
+  #create({ id }) {
+    const name = make('span', { class: 'tile-name' }, hand(), sign('mic-off', t('microphone_off')), make('bdi'));
+    const button = make('button', { class: 'tile-button', type: 'button', 'aria-haspopup': 'menu' }, name);
+    button.addEventListener('click', () => this.#hooks.menu(id, button));
+    return make('li', { class: 'tile', 'data-testid': 'tile', 'data-id': id }, button);
   }
 
   /**
@@ -120,21 +181,28 @@ export class Tiles {
     element.dataset.name = tile.name;
     element.dataset.live = String(tile.live);
     element.classList.toggle('speaking', this.#speaking.has(tile.id));
-    element.classList.toggle('muted', this.#muted.has(tile.id));
+    const person = this.#people.get(tile.id);
+    element.classList.toggle('muted', person?.audio === false);
+    element.classList.toggle('raised', person?.hand !== undefined);
+    showHand(element, person?.hand, t('hand_up', { n: person?.hand ?? 0 }));
     element.style.left = percent(tile.x);
     element.style.top = percent(tile.y);
     element.style.width = percent(tile.width);
     element.style.height = percent(tile.height);
-    const text = element.querySelector('bdi');
-    if (text && text.textContent !== label) text.textContent = label;
+    say(element.querySelector('bdi'), label);
   }
 }
 
 /**
  * @param {MapTile} tile
- * @returns {HTMLElement}
+ * @param {Box} box Of the whole picture.
+ * @returns {Box}
  */
-function create({ id }) {
-  const name = make('span', { class: 'tile-name' }, sign('mic-off', 'Microphone off'), make('bdi'));
-  return make('li', { class: 'tile', 'data-testid': 'tile', 'data-id': id }, name);
+function inPixels(tile, box) {
+  return {
+    left: box.left + tile.x * box.width,
+    top: box.top + tile.y * box.height,
+    width: tile.width * box.width,
+    height: tile.height * box.height,
+  };
 }

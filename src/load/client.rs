@@ -110,6 +110,7 @@ impl Client {
             audio: true,
             video: true,
             portrait: false,
+            session: None,
         };
         let AckResult::Joined(joined) = session.request(join).await? else {
             return Err(Error::Unexpected("join"));
@@ -219,7 +220,11 @@ async fn take_notices(mut notices: mpsc::Receiver<Message>, events: Arc<Events>)
             Message::Notice { code, text } => tracing::warn!(?code, "the server says: {text}"),
             Message::Bye { reason } => events.end(format!("the server said goodbye: {reason:?}")),
             Message::Error { text, .. } => events.end(format!("the server refused: {text}")),
-            Message::People { .. } | Message::Speaking { .. } | Message::Ack { .. } => {}
+            Message::People { .. }
+            | Message::Speaking { .. }
+            | Message::Chat(_)
+            | Message::Reaction { .. }
+            | Message::Ack { .. } => {}
         }
     }
     events.end("the signalling connection ended".into());

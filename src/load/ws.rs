@@ -140,6 +140,10 @@ fn name(command: &Command) -> &'static str {
         Command::Offer { .. } => "offer",
         Command::Candidate { .. } => "candidate",
         Command::Media { .. } => "media",
+        Command::Chat { .. } => "chat",
+        Command::React { .. } => "react",
+        Command::Hand { .. } => "hand",
+        Command::Moderate { .. } => "moderate",
         Command::Leave {} => "leave",
     }
 }

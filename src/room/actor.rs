@@ -3,22 +3,23 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::{self, MediaTime};
 use crate::decode;
 use crate::encode;
-use crate::id::{DisplayName, ParticipantId, RoomName};
+use crate::id::{DisplayName, ParticipantId, RoomName, SessionKey};
 use crate::media::Kind;
 use crate::mix::plan::{Level, MixEvent, MixId};
 use crate::peer;
 use crate::room::state::{Effect, Event, Settings, State};
+use crate::room::talk::{Refusal, Say, Step, Talk, refuse};
 use crate::room::tilemap::tile_map;
 use crate::room::uplink::{Uplink, UplinkEvent};
 use crate::room::wiring::{Context, MediaEvent, Wiring};
-use crate::signalling::{ByeReason, Message, NoticeCode, Person};
+use crate::signalling::{ByeReason, ErrorCode, Message, NoticeCode, Person};
 use crate::stats::Counted;
 
 /// Events a room may be behind. Floods are coalesced before they get here (keyframe requests,
@@ -38,7 +39,16 @@ pub enum Command {
         /// Who they are.
         join: Join,
         /// What they get; dropped when the room is ending.
-        reply: oneshot::Sender<Welcome>,
+        reply: oneshot::Sender<Result<Welcome, Refusal>>,
+    },
+    /// Somebody says something beside the picture.
+    Say {
+        /// Who.
+        id: ParticipantId,
+        /// What.
+        say: Say,
+        /// Whether it was taken.
+        reply: oneshot::Sender<Result<(), Refusal>>,
     },
     /// Somebody's connection is negotiated.
     Connect(ParticipantId, peer::Peer),
@@ -61,6 +71,10 @@ pub enum Command {
     Media(MediaEvent),
     /// Start this mix's encoder again.
     Restart(MixId),
+    /// The operator has somebody go; the reply is whether they were here.
+    Dismiss(ParticipantId, oneshot::Sender<bool>),
+    /// The operator has everybody go.
+    End,
     /// Tell everybody this.
     Tell(Message),
     /// The server is stopping: tell everybody and end.
@@ -81,6 +95,10 @@ pub struct Join {
     pub video: bool,
     /// Wants a portrait picture.
     pub portrait: bool,
+    /// Who this is across connections.
+    pub session: Option<SessionKey>,
+    /// May moderate.
+    pub host: bool,
     /// Where messages to them go.
     pub notices: mpsc::Sender<Message>,
 }
@@ -102,6 +120,9 @@ pub struct Summary {
     pub viewers: usize,
     /// The people's names, in the order they came.
     pub names: Vec<DisplayName>,
+    /// The people themselves, for the operator only.
+    #[serde(skip)]
+    pub people: Vec<Person>,
 }
 
 /// How others reach a room.
@@ -123,6 +144,7 @@ struct Member {
 pub struct Room {
     name: RoomName,
     state: State,
+    talk: Talk,
     wiring: Wiring,
     members: HashMap<ParticipantId, Member>,
     /// The first tick of each mix's present arrangement.
@@ -150,6 +172,7 @@ impl Room {
         let room = Self {
             name,
             state: State::new(settings),
+            talk: Talk::default(),
             wiring: Wiring::new(context.clone(), tell),
             members: HashMap::new(),
             shown: HashMap::new(),
@@ -208,11 +231,21 @@ impl Room {
                 self.downlink(id);
             }
             Command::Renegotiated(id) => self.downlink(id),
-            Command::Mute { id, audio, video } => self.apply(Event::Media { id, audio, video }),
+            Command::Mute { id, audio, video } => self.set_media(id, audio, video),
+            Command::Say { id, say, reply } => {
+                // Who asked may be gone before the answer.
+                let _ = reply.send(self.say(id, say));
+            }
             Command::Leave(id) => self.leave(id),
             Command::Uplink(id, event) => self.uplink(id, event),
             Command::Media(event) => self.media(event),
             Command::Restart(mix) => self.wiring.restart(&self.state, mix),
+            Command::Dismiss(id, reply) => {
+                let here = self.members.contains_key(&id);
+                self.dismiss(id, ByeReason::Removed);
+                let _ = reply.send(here);
+            }
+            Command::End => self.dismiss_all(ByeReason::Ended),
             Command::Tell(message) => self.tell_all(&message),
             // Handled where commands are read, for it ends the reading.
             Command::Shutdown => {}
@@ -229,8 +262,16 @@ impl Room {
         }
     }
 
-    fn join(&mut self, join: Join, reply: oneshot::Sender<Welcome>) {
+    fn join(&mut self, join: Join, reply: oneshot::Sender<Result<Welcome, Refusal>>) {
         let id = join.id;
+        if let Err(refusal) = self.talk.floor.admits(join.session.as_ref(), join.host) {
+            let _ = reply.send(Err(refusal));
+            return;
+        }
+        let (host, view) = (join.host, join.view);
+        if let Some(before) = self.talk.enter(clock::now(), id, join.session, host, view) {
+            self.dismiss(before, ByeReason::Replaced);
+        }
         let commands = self.commands.clone();
         let tell = Box::new(move |event| {
             if let Some(commands) = commands.upgrade() {
@@ -250,19 +291,63 @@ impl Room {
             id,
             name: join.name,
             view: join.view,
-            audio: join.audio,
+            audio: join.audio && !self.talk.floor.silenced(id),
             video: join.video,
             portrait: join.portrait,
         });
+        for line in self.talk.history() {
+            self.tell(id, line);
+        }
         let people = self.people();
-        if reply.send(Welcome { uplink, people }).is_err() {
+        if reply.send(Ok(Welcome { uplink, people })).is_err() {
             // They went away while they waited.
             self.leave(id);
         }
     }
 
+    /// Microphone and camera as their user set them, and as a host allows.
+    fn set_media(&mut self, id: ParticipantId, audio: bool, video: bool) {
+        let audio = audio && !self.talk.floor.silenced(id);
+        self.apply(Event::Media { id, audio, video });
+    }
+
+    fn say(&mut self, id: ParticipantId, say: Say) -> Result<(), Refusal> {
+        let Some(person) = self.state.people().get(&id) else {
+            return Err(refuse(ErrorCode::NotThere, "you have left"));
+        };
+        let name = person.name.clone();
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH);
+        let wall = wall.unwrap_or_default().as_millis() as u64;
+        for step in self.talk.say(clock::now(), wall, id, &name, say)? {
+            match step {
+                Step::TellAll(message) => self.tell_all(&message),
+                Step::Tell(id, message) => self.tell(id, message),
+                Step::Announce => self.announce(),
+                Step::Silence(id) => {
+                    let video = self.state.people().get(&id).is_some_and(|p| p.video);
+                    self.set_media(id, false, video);
+                }
+                Step::Dismiss(id, reason) => self.dismiss(id, reason),
+                Step::DismissAll(reason) => self.dismiss_all(reason),
+            }
+        }
+        Ok(())
+    }
+
+    fn dismiss_all(&mut self, reason: ByeReason) {
+        for id in self.members.keys().copied().collect::<Vec<_>>() {
+            self.dismiss(id, reason);
+        }
+    }
+
+    fn dismiss(&mut self, id: ParticipantId, reason: ByeReason) {
+        self.tell(id, Message::Bye { reason });
+        self.leave(id);
+    }
+
     fn leave(&mut self, id: ParticipantId) {
         if self.members.remove(&id).is_some() {
+            self.talk.leave(id);
             self.apply(Event::Left { id });
             self.wiring.unseat(id);
         }
@@ -288,15 +373,7 @@ impl Room {
             UplinkEvent::State(peer::State::Disconnected) => {
                 tracing::info!(room = %self.name, %id, "media disconnected");
             }
-            UplinkEvent::State(peer::State::Closed) => {
-                self.tell(
-                    id,
-                    Message::Bye {
-                        reason: ByeReason::MediaLost,
-                    },
-                );
-                self.leave(id);
-            }
+            UplinkEvent::State(peer::State::Closed) => self.dismiss(id, ByeReason::MediaLost),
         }
     }
 
@@ -446,8 +523,14 @@ impl Room {
             participants: people.len(),
             viewers,
             names: people.iter().map(|p| p.name.clone()).collect(),
+            people: people.clone(),
         });
-        self.tell_all(&Message::People { people, viewers });
+        let locked = self.talk.floor.locked();
+        self.tell_all(&Message::People {
+            people,
+            viewers,
+            locked,
+        });
     }
 
     fn people(&self) -> Vec<Person> {
@@ -458,6 +541,9 @@ impl Room {
                 name: p.name.clone(),
                 audio: p.audio,
                 video: p.video,
+                host: self.talk.floor.host(*id),
+                silenced: self.talk.floor.silenced(*id),
+                hand: self.talk.floor.hand(*id),
             })
             .collect()
     }

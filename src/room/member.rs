@@ -3,13 +3,15 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::id::ParticipantId;
 use crate::media::VideoCodec;
 use crate::peer::{self, Engine, Options, Peer};
 use crate::room::actor::Command;
+use crate::room::talk::{Refusal, Say};
 use crate::room::uplink::Uplink;
+use crate::signalling::ErrorCode;
 
 /// A place in a room.
 pub struct Member {
@@ -76,6 +78,18 @@ impl Member {
             // Before the offer there is nothing to add it to; the offer will carry it.
             None => Ok(()),
         }
+    }
+
+    /// Says something in the room, beside the picture.
+    pub async fn say(&self, say: Say) -> Result<(), Refusal> {
+        let (id, (reply, answer)) = (self.id, oneshot::channel());
+        let _ = self.room.send(Command::Say { id, say, reply }).await;
+        answer.await.unwrap_or_else(|_| {
+            Err(Refusal {
+                code: ErrorCode::Unavailable,
+                text: "the room has ended".into(),
+            })
+        })
     }
 
     /// Tells the room that the user muted or unmuted.

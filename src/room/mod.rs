@@ -2,13 +2,16 @@
 //!
 //! [`state`] decides and is pure; [`actor`] is the one task that owns a room, carries its
 //! decisions out on [`wiring`] (decoders, mixes, encoders) and speaks to its [`member`]s;
-//! [`registry`] finds rooms by name.
+//! [`registry`] finds rooms by name. What people say beside the picture is [`talk`]'s, and who may
+//! say and do what is [`floor`]'s; both are pure, too.
 
 pub mod actor;
+pub mod floor;
 pub mod member;
 pub mod mixes;
 pub mod registry;
 pub mod state;
+pub mod talk;
 pub mod tilemap;
 pub mod uplink;
 pub mod wiring;

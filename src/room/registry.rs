@@ -9,11 +9,12 @@ use futures_util::future::join_all;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use crate::id::{DisplayName, ParticipantId, RoomName};
+use crate::id::{DisplayName, ParticipantId, RoomName, SessionKey};
 use crate::peer;
 use crate::room::actor::{Command, Handle, Join, NOTICES, Room, Summary};
 use crate::room::member::Member;
 use crate::room::state::Settings;
+use crate::room::talk::Refusal;
 use crate::room::wiring::Context;
 use crate::signalling::{Message, Person};
 
@@ -64,6 +65,10 @@ pub struct Admission {
     pub video: bool,
     /// Wants a portrait picture.
     pub portrait: bool,
+    /// Who this is across connections.
+    pub session: Option<SessionKey>,
+    /// May moderate.
+    pub host: bool,
 }
 
 /// Why nobody comes in.
@@ -75,6 +80,9 @@ pub enum JoinError {
     /// The server is stopping.
     #[error("the server is stopping")]
     Stopping,
+    /// The room does not let them in.
+    #[error("{0}")]
+    Refused(Refusal),
     /// The room kept ending while it was joined.
     #[error("the room could not be opened")]
     Unavailable,
@@ -130,6 +138,8 @@ impl Registry {
                 audio: admission.audio,
                 video: admission.video,
                 portrait: admission.portrait,
+                session: admission.session.clone(),
+                host: admission.host,
                 notices,
             };
             let command = Command::Join { join, reply };
@@ -144,6 +154,7 @@ impl Registry {
                 self.members.subscribe(),
             );
             if let Ok(welcome) = welcome.await {
+                let welcome = welcome.map_err(JoinError::Refused)?;
                 member.admitted(welcome.uplink);
                 return Ok(Joined {
                     member,
@@ -168,6 +179,28 @@ impl Registry {
         let rooms = self.lock();
         let open = rooms.get(room)?;
         Some(open.handle.summary.borrow().clone())
+    }
+
+    /// Has somebody leave a room; whether they were there.
+    pub async fn dismiss(&self, room: &RoomName, id: ParticipantId) -> bool {
+        let (reply, answer) = oneshot::channel();
+        self.tell(room, Command::Dismiss(id, reply)).await && answer.await.unwrap_or(false)
+    }
+
+    /// Has everybody leave a room; whether there was such a room.
+    pub async fn end(&self, room: &RoomName) -> bool {
+        self.tell(room, Command::End).await
+    }
+
+    async fn tell(&self, room: &RoomName, command: Command) -> bool {
+        let commands = {
+            let rooms = self.lock();
+            rooms.get(room).map(|open| open.handle.commands.clone())
+        };
+        match commands {
+            Some(commands) => commands.send(command).await.is_ok(),
+            None => false,
+        }
     }
 
     /// Lets nobody in any more and tells everybody; who is in may stay.
@@ -305,6 +338,8 @@ mod tests {
             audio: true,
             video: true,
             portrait: false,
+            session: None,
+            host: false,
         };
         let joined = registry.join(room, admission).await;
         joined.unwrap_or_else(|error| panic!("{error}"))

@@ -1,7 +1,7 @@
 //! The HTTP API. Problems are answered as RFC 9457 documents.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
@@ -79,6 +79,11 @@ pub async fn metrics(State(app): State<App>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, kind)], app.stats.render())
 }
 
+/// `GET /api/reach`
+pub async fn reach(State(app): State<App>) -> impl IntoResponse {
+    Json(app.reach.as_ref().clone())
+}
+
 /// `GET /api/openapi.json`
 pub async fn openapi() -> impl IntoResponse {
     let text = include_str!("openapi.json");
@@ -92,12 +97,13 @@ struct RoomEntry {
     summary: Summary,
 }
 
-/// `GET /api/rooms`
+/// `GET /api/rooms`: all but private ones
 pub async fn rooms(State(app): State<App>) -> impl IntoResponse {
     let rooms: Vec<_> = app
         .rooms
         .summaries()
         .into_iter()
+        .filter(|(name, _)| !name.is_private())
         .map(|(name, summary)| RoomEntry { name, summary })
         .collect();
     Json(serde_json::json!({ "rooms": rooms }))
@@ -157,6 +163,27 @@ pub async fn token(
     Ok((StatusCode::CREATED, Json(body)).into_response())
 }
 
+/// `POST /api/rooms/{room}/host`: opens a room as its host. Only the first to ask for a name that
+/// is not in use gets the token.
+pub async fn host(
+    State(app): State<App>,
+    Path(room): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let room = room_name(&room)?;
+    if !security::origin_allowed(&headers) {
+        let detail = "this origin may not".to_owned();
+        return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+    }
+    let token = app.authority.host_token(&room)?;
+    if app.rooms.summary(&room).is_some() || !app.openings.first(&room, Instant::now()) {
+        let detail = "somebody else has opened this room".to_owned();
+        return Err(Problem::new(StatusCode::CONFLICT, detail));
+    }
+    let body = serde_json::json!({ "token": token });
+    Ok((StatusCode::CREATED, Json(body)).into_response())
+}
+
 /// Whatever else is asked for.
 pub async fn not_found() -> Problem {
     Problem::not_found("there is nothing here")
@@ -168,7 +195,7 @@ pub fn room_name(text: &str) -> Result<RoomName, Problem> {
 }
 
 /// The token of an `Authorization: Bearer` header (RFC 6750).
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     value.strip_prefix("Bearer ").map(str::trim)
 }

@@ -1,6 +1,7 @@
 //! Who may: an API key for the operator, signed room tokens (RFC 7519, HS256) for everybody else.
 //!
-//! Without a key, joining is open and administrating verbs answer loopback only. With one, joining
+//! Without a key, joining is open, whoever opens a room becomes its host, and administrating verbs
+//! answer loopback only. With one, joining
 //! wants a token for that room (or the key), and administrating verbs want the key or a host's.
 
 use std::net::IpAddr;
@@ -36,6 +37,8 @@ struct Claims {
 /// Judges keys and tokens.
 pub struct Authority {
     key: Option<String>,
+    /// Signs the tokens of those who open a room where there is no key.
+    secret: Vec<u8>,
 }
 
 /// Why somebody may not.
@@ -62,9 +65,35 @@ pub enum Denied {
 }
 
 impl Authority {
-    /// With or without an API key.
-    pub fn new(key: Option<String>) -> Self {
-        Self { key }
+    /// With or without an API key; `secret` is the server's own.
+    pub fn new(key: Option<String>, secret: Vec<u8>) -> Self {
+        Self { key, secret }
+    }
+
+    /// Whether the operator decides who may enter and who is host.
+    pub fn keyed(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// Whether a token makes its bearer a host of `room`.
+    pub fn hosts(&self, room: &RoomName, token: Option<&str>) -> bool {
+        let key = self.signing_key();
+        let has = |token: &str| {
+            let operator = self
+                .key
+                .as_ref()
+                .is_some_and(|key| same(key.as_bytes(), token.as_bytes()));
+            operator || Self::proves(key, room, Role::Host, token).is_ok()
+        };
+        token.is_some_and(has)
+    }
+
+    /// A token for whoever opens `room`, where everybody may.
+    pub fn host_token(&self, room: &RoomName) -> Result<String, Denied> {
+        match self.key {
+            Some(_) => Err(Denied::Missing),
+            None => self.signed(room, Role::Host, TOKEN_MAX_AGE),
+        }
     }
 
     /// Whether somebody may enter `room` in `role`.
@@ -89,9 +118,27 @@ impl Authority {
         }
     }
 
+    /// Whether somebody is the operator: has the API key itself.
+    pub fn operates(&self, bearer: Option<&str>) -> Result<(), Denied> {
+        let key = self.key.as_ref().ok_or(Denied::NoKey)?;
+        let bearer = bearer.ok_or(Denied::Missing)?;
+        match same(key.as_bytes(), bearer.as_bytes()) {
+            true => Ok(()),
+            false => Err(Denied::Invalid("it is not the API key".into())),
+        }
+    }
+
     /// Signs a token.
     pub fn sign(&self, room: &RoomName, role: Role, age: Duration) -> Result<String, Denied> {
-        let key = self.key.as_ref().ok_or(Denied::NoKey)?;
+        self.key.as_ref().ok_or(Denied::NoKey)?;
+        self.signed(room, role, age)
+    }
+
+    fn signing_key(&self) -> &[u8] {
+        self.key.as_ref().map_or(&self.secret, |key| key.as_bytes())
+    }
+
+    fn signed(&self, room: &RoomName, role: Role, age: Duration) -> Result<String, Denied> {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
@@ -100,7 +147,7 @@ impl Authority {
             role,
             exp: (now + age.min(TOKEN_MAX_AGE)).as_secs(),
         };
-        let secret = EncodingKey::from_secret(key.as_bytes());
+        let secret = EncodingKey::from_secret(self.signing_key());
         encode(&Header::new(Algorithm::HS256), &claims, &secret)
             .map_err(|error| Denied::Invalid(error.to_string()))
     }
@@ -110,10 +157,15 @@ impl Authority {
         if same(key.as_bytes(), bearer.as_bytes()) {
             return Ok(());
         }
+        Self::proves(key.as_bytes(), room, role, bearer)
+    }
+
+    /// Whether a token was signed with `key` for that much in `room`.
+    fn proves(key: &[u8], room: &RoomName, role: Role, token: &str) -> Result<(), Denied> {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.leeway = 5;
-        let secret = DecodingKey::from_secret(key.as_bytes());
-        let claims = decode::<Claims>(bearer, &secret, &validation)
+        let secret = DecodingKey::from_secret(key);
+        let claims = decode::<Claims>(token, &secret, &validation)
             .map_err(|error| Denied::Invalid(error.to_string()))?
             .claims;
         if claims.room != *room {
@@ -139,9 +191,32 @@ mod tests {
         RoomName::new(name).unwrap()
     }
 
+    fn keyed(key: &str) -> Authority {
+        Authority::new(Some(key.into()), b"a secret".to_vec())
+    }
+
+    #[test]
+    fn who_opens_a_room_is_its_host_and_no_others() {
+        let open = Authority::new(None, b"a secret".to_vec());
+        let token = open.host_token(&room("a")).unwrap();
+        assert!(open.hosts(&room("a"), Some(&token)));
+        assert!(!open.hosts(&room("b"), Some(&token)));
+        assert!(!open.hosts(&room("a"), None));
+        let restarted = Authority::new(None, b"a secret".to_vec());
+        assert!(restarted.hosts(&room("a"), Some(&token)));
+        let elsewhere = Authority::new(None, b"another".to_vec());
+        assert!(!elsewhere.hosts(&room("a"), Some(&token)));
+        let keyed = keyed("0123456789abcdef");
+        assert_eq!(keyed.host_token(&room("a")), Err(Denied::Missing));
+        assert!(!keyed.hosts(&room("a"), Some(&token)));
+        assert!(keyed.hosts(&room("a"), Some("0123456789abcdef")));
+        let member = keyed.sign(&room("a"), Role::Member, Duration::from_secs(60));
+        assert!(!keyed.hosts(&room("a"), Some(&member.unwrap())));
+    }
+
     #[test]
     fn without_a_key_joining_is_open_and_administration_local() {
-        let open = Authority::new(None);
+        let open = Authority::new(None, b"a secret".to_vec());
         assert_eq!(open.join(&room("a"), Role::Member, None), Ok(()));
         let here = IpAddr::from([127, 0, 0, 1]);
         assert_eq!(open.administrate(&room("a"), here, None), Ok(()));
@@ -154,7 +229,7 @@ mod tests {
 
     #[test]
     fn with_a_key_tokens_are_for_one_room_one_role_and_a_while() {
-        let keyed = Authority::new(Some("0123456789abcdef".into()));
+        let keyed = keyed("0123456789abcdef");
         let hour = Duration::from_secs(3600);
         let token = keyed.sign(&room("a"), Role::Member, hour).unwrap();
         let join = |at: &str, role, token| keyed.join(&room(at), role, token);
@@ -167,7 +242,7 @@ mod tests {
         );
         assert_eq!(join("a", Role::Member, None), Err(Denied::Missing));
         assert_eq!(join("a", Role::Host, Some("0123456789abcdef")), Ok(()));
-        let other = Authority::new(Some("another-key-altogether".into()));
+        let other = self::keyed("another-key-altogether");
         let forged = other.sign(&room("a"), Role::Host, hour).unwrap();
         assert!(matches!(
             join("a", Role::Viewer, Some(&forged)),

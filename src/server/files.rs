@@ -1,8 +1,9 @@
 //! The pages: from the binary, or from a folder for those who tinker.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::{Path as UrlPath, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -58,9 +59,18 @@ impl Pages {
     }
 
     async fn respond(&self, path: &str, request: &HeaderMap) -> Response {
-        let Some((data, etag)) = self.read(path).await else {
+        let Some((mut data, mut etag)) = self.read(path).await else {
             return Problem::not_found("there is no such page").into_response();
         };
+        let mut encoding = None;
+        if takes_brotli(request)
+            && let Cow::Borrowed(plain) = data
+            && let Some(compressed) = compressed(path, plain).await
+        {
+            data = compressed.into();
+            etag.push_str("-br");
+            encoding = Some([(header::CONTENT_ENCODING, "br")]);
+        }
         let etag = format!("\"{etag}\"");
         let known = request.get(header::IF_NONE_MATCH);
         if known.is_some_and(|known| known.as_bytes() == etag.as_bytes()) {
@@ -75,8 +85,72 @@ impl Pages {
             (header::CONTENT_TYPE, kind),
             (header::ETAG, etag),
             (header::CACHE_CONTROL, "no-cache".to_owned()),
+            (header::VARY, "accept-encoding".to_owned()),
         ];
-        (headers, data).into_response()
+        (headers, encoding, data).into_response()
+    }
+}
+
+/// Browsers do wherever they give a page a camera: over TLS, and from this very machine.
+fn takes_brotli(request: &HeaderMap) -> bool {
+    let accepted = request.get(header::ACCEPT_ENCODING);
+    let accepted = accepted.and_then(|value| value.to_str().ok()).unwrap_or("");
+    let codings = accepted.split(',').map(str::trim);
+    codings.into_iter().any(|coding| coding == "br")
+}
+
+/// An embedded file compressed as well as can be (RFC 7932). That takes some 10 ms, and is done
+/// once in the life of the process.
+async fn compressed(path: &str, plain: &'static [u8]) -> Option<&'static [u8]> {
+    static KNOWN: Mutex<BTreeMap<String, &'static [u8]>> = Mutex::new(BTreeMap::new());
+    let known = |path: &str| {
+        let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(path).copied()
+    };
+    if let Some(compressed) = known(path) {
+        return Some(compressed);
+    }
+    let made = tokio::task::spawn_blocking(move || {
+        let mut made = Vec::new();
+        let settings = brotli::enc::BrotliEncoderParams::default();
+        brotli::BrotliCompress(&mut &*plain, &mut made, &settings).map(|_| made)
+    });
+    let made = made.await.ok()?.ok()?;
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    // Kept as long as the program, as the file itself is; two requests at once make one too many.
+    let compressed = known.entry(path.to_owned()).or_insert_with(|| made.leak());
+    Some(compressed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_takes_brotli_gets_the_same_page_smaller() {
+        let pages = Pages::default();
+        let ask = |encoding: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT_ENCODING, encoding.parse().unwrap());
+            headers
+        };
+        let body = async |response: Response| {
+            let body = axum::body::to_bytes(response.into_body(), usize::MAX).await;
+            body.unwrap()
+        };
+        let plain = pages.respond("room.html", &ask("gzip")).await;
+        assert!(!plain.headers().contains_key(header::CONTENT_ENCODING));
+        for _ in 0..2 {
+            let small = pages.respond("room.html", &ask("gzip, br")).await;
+            assert_eq!(small.headers()[header::CONTENT_ENCODING], "br");
+            assert_ne!(small.headers()[header::ETAG], plain.headers()[header::ETAG]);
+            let (mut read, small) = (Vec::new(), body(small).await);
+            brotli::BrotliDecompress(&mut &*small, &mut read).unwrap();
+            let page = Embedded::get("room.html").unwrap();
+            assert_eq!(read, page.data);
+            assert!(small.len() * 2 < read.len(), "{} bytes", small.len());
+        }
+        assert!(!body(plain).await.is_empty());
     }
 }
 
@@ -97,6 +171,21 @@ pub async fn meeting(
         *page.status_mut() = StatusCode::BAD_REQUEST;
     }
     page
+}
+
+/// `GET /help/share`
+pub async fn share(State(app): State<App>, headers: HeaderMap) -> Response {
+    app.pages.respond("share.html", &headers).await
+}
+
+/// `GET /admin`: only where a key is set, which is asked for there.
+pub async fn admin(State(app): State<App>, headers: HeaderMap) -> Response {
+    match app.authority.keyed() {
+        true => app.pages.respond("admin.html", &headers).await,
+        false => {
+            Problem::not_found("there is no admin page unless an API key is set").into_response()
+        }
+    }
 }
 
 /// `GET /static/…`

@@ -1,10 +1,13 @@
 //! The HTTP edge: pages, API, metrics and WebSocket signalling. The only place that knows `axum`.
 
+mod admin;
 mod api;
 mod auth;
 pub mod descriptors;
+mod door;
 mod files;
 mod listen;
+pub mod secret;
 mod security;
 mod self_signed;
 mod session;
@@ -19,7 +22,7 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
@@ -30,6 +33,7 @@ use crate::signalling::{IceServer, Message, NoticeCode};
 use crate::stats::Stats;
 
 pub use auth::{Authority, Role};
+pub use door::{Knocks, Openings};
 pub use files::Pages;
 pub use listen::{Limits, Listener};
 
@@ -50,10 +54,33 @@ pub struct App {
     pub stats: Arc<Stats>,
     /// Who may.
     pub authority: Arc<Authority>,
+    /// How others reach this server.
+    pub reach: Arc<Reach>,
+    /// Who opened which room.
+    pub openings: Arc<Openings>,
+    /// How often who knocks.
+    pub knocks: Arc<Knocks>,
     /// Handed to clients.
     pub ice_servers: Arc<[IceServer]>,
     /// The page.
     pub pages: Pages,
+}
+
+/// How others reach this server, as far as it knows: what the page on sharing explains.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Reach {
+    /// HTTPS is spoken here.
+    pub tls: bool,
+    /// Only this very machine can ask for pages.
+    pub local: bool,
+    /// Only this very machine can send media.
+    pub rtc_local: bool,
+    /// The port of all media.
+    pub rtc_port: u16,
+    /// Addresses were set by which clients reach this machine behind its NAT.
+    pub public_ip: bool,
+    /// A TURN server was set.
+    pub turn: bool,
 }
 
 /// All routes.
@@ -61,13 +88,19 @@ pub fn router(app: App) -> Router {
     Router::new()
         .route("/", get(files::lobby))
         .route("/r/{room}", get(files::meeting))
+        .route("/help/share", get(files::share))
+        .route("/admin", get(files::admin))
         .route("/static/{*path}", get(files::asset))
         .route("/healthz", get(api::health))
         .route("/metrics", get(api::metrics))
         .route("/api/openapi.json", get(api::openapi))
+        .route("/api/reach", get(api::reach))
         .route("/api/rooms", get(api::rooms))
-        .route("/api/rooms/{room}", get(api::room))
+        .route("/api/admin", get(admin::overview))
+        .route("/api/rooms/{room}", get(api::room).delete(admin::end))
+        .route("/api/rooms/{room}/people/{id}", delete(admin::dismiss))
         .route("/api/rooms/{room}/tokens", post(api::token))
+        .route("/api/rooms/{room}/host", post(api::host))
         .route("/api/rooms/{room}/ws", get(session::upgrade))
         .fallback(api::not_found)
         .layer(middleware::from_fn(patience))

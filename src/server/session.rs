@@ -1,20 +1,23 @@
 //! One WebSocket: reads commands, holds the member's place, passes on what the room says.
 //! The protocol is in [`crate::signalling`].
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message as Frame, WebSocket, WebSocketUpgrade, close_code};
-use axum::extract::{Path, State};
+use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
-use crate::id::{DisplayName, RoomName};
+use crate::allowance::{Allowance, Rate};
+use crate::id::{DisplayName, RoomName, SessionKey};
 use crate::media::VideoCodec;
 use crate::peer;
 use crate::room::member::Member;
 use crate::room::registry::{Admission, JoinError, Phase};
+use crate::room::talk::{Refusal, Say};
 use crate::server::api::{Problem, room_name};
 use crate::server::listen::stopping;
 use crate::server::{App, Role, security};
@@ -31,8 +34,10 @@ const SEND_PATIENCE: Duration = Duration::from_secs(5);
 const JOIN_PATIENCE: Duration = Duration::from_secs(30);
 /// Commands a client may send at once, and each second in the long run: trickling sends a burst
 /// of some twenty for each network interface, a person clicking sends one or two a second.
-const COMMANDS_AT_ONCE: f64 = 120.0;
-const COMMANDS_A_SECOND: f64 = 10.0;
+const COMMANDS: Rate = Rate {
+    burst: 120.0,
+    a_second: 10.0,
+};
 /// Frames this much over the limit are read so that the refusal can be sent; larger ones are cut.
 const HARD_LIMIT: usize = 4 * MAX_FRAME;
 
@@ -44,10 +49,15 @@ const READ_BUFFER: usize = 16 * 1024;
 pub async fn upgrade(
     State(app): State<App>,
     Path(room): Path<String>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
     socket: WebSocketUpgrade,
 ) -> Result<Response, Problem> {
     let room = room_name(&room)?;
+    if !app.knocks.admit(from.ip(), Instant::now().into_std()) {
+        let detail = "too many joins from this address; wait a moment".to_owned();
+        return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, detail));
+    }
     if !security::origin_allowed(&headers) {
         let detail = "pages of other sites may not join".to_owned();
         return Err(Problem::new(StatusCode::FORBIDDEN, detail));
@@ -79,12 +89,6 @@ struct Seat {
 /// The session is over.
 struct Over;
 
-/// A refusal.
-struct Refusal {
-    code: ErrorCode,
-    text: String,
-}
-
 impl Session {
     fn new(app: App, room: RoomName, socket: WebSocket) -> Self {
         Self {
@@ -92,7 +96,7 @@ impl Session {
             room,
             socket,
             seat: None,
-            allowance: Allowance::new(Instant::now()),
+            allowance: Allowance::new(COMMANDS, Instant::now().into_std()),
         }
     }
 
@@ -169,7 +173,7 @@ impl Session {
             let code = ErrorCode::TooLarge;
             return self.refuse_and_close(None, Refusal { code, text }).await;
         }
-        if !self.allowance.take(Instant::now()) {
+        if !self.allowance.take(Instant::now().into_std()) {
             let text = "commands come too fast".to_owned();
             let code = ErrorCode::RateLimited;
             return self.refuse_and_close(None, Refusal { code, text }).await;
@@ -197,6 +201,7 @@ impl Session {
                 audio,
                 video,
                 portrait,
+                session,
             } => {
                 let admission = Ask {
                     name,
@@ -204,6 +209,7 @@ impl Session {
                     audio,
                     video,
                     portrait,
+                    session,
                 };
                 self.join(admission, codec, token.as_deref()).await
             }
@@ -218,6 +224,10 @@ impl Session {
                 }
                 Err(refusal) => Err(refusal),
             },
+            Command::Chat { text, to } => self.say(Say::Chat(text, to)).await,
+            Command::React { reaction } => self.say(Say::React(reaction)).await,
+            Command::Hand { raised } => self.say(Say::Hand(raised)).await,
+            Command::Moderate { act, who } => self.say(Say::Moderate(act, who)).await,
             Command::Leave {} => {
                 self.seat = None;
                 Ok(AckResult::Done {})
@@ -269,9 +279,12 @@ impl Session {
             audio: ask.audio,
             video: ask.video,
             portrait: ask.portrait,
+            session: ask.session,
+            host: self.app.authority.hosts(&self.room, token),
         };
         let joined = self.app.rooms.join(&self.room, admission).await;
         let joined = joined.map_err(|error| match error {
+            JoinError::Refused(refusal) => refusal,
             JoinError::Draining | JoinError::Stopping | JoinError::Unavailable => {
                 refuse(ErrorCode::Unavailable, &error.to_string())
             }
@@ -317,6 +330,11 @@ impl Session {
                 text: error.to_string(),
             }),
         }
+    }
+
+    async fn say(&mut self, say: Say) -> Result<AckResult, Refusal> {
+        self.seated()?.member.say(say).await?;
+        Ok(AckResult::Done {})
     }
 
     fn seated(&mut self) -> Result<&mut Seat, Refusal> {
@@ -374,6 +392,7 @@ struct Ask {
     audio: bool,
     video: bool,
     portrait: bool,
+    session: Option<SessionKey>,
 }
 
 /// Whether the socket closes after this error, as `signalling` documents.
@@ -385,47 +404,7 @@ fn closes(code: ErrorCode) -> bool {
             | ErrorCode::RateLimited
             | ErrorCode::Unavailable
             | ErrorCode::TimedOut
+            | ErrorCode::Locked
+            | ErrorCode::Removed
     )
-}
-
-/// A token bucket.
-struct Allowance {
-    left: f64,
-    at: Instant,
-}
-
-impl Allowance {
-    fn new(now: Instant) -> Self {
-        Self {
-            left: COMMANDS_AT_ONCE,
-            at: now,
-        }
-    }
-
-    fn take(&mut self, now: Instant) -> bool {
-        let gained = (now - self.at).as_secs_f64() * COMMANDS_A_SECOND;
-        self.left = (self.left + gained).min(COMMANDS_AT_ONCE);
-        self.at = now;
-        let taken = self.left >= 1.0;
-        if taken {
-            self.left -= 1.0;
-        }
-        taken
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_burst_passes_and_a_flood_does_not() {
-        let start = Instant::now();
-        let mut allowance = Allowance::new(start);
-        let burst = (0..1000).filter(|_| allowance.take(start)).count();
-        assert_eq!(burst, COMMANDS_AT_ONCE as usize);
-        let later = start + Duration::from_secs(1);
-        let refilled = (0..1000).filter(|_| allowance.take(later)).count();
-        assert_eq!(refilled, COMMANDS_A_SECOND as usize);
-    }
 }

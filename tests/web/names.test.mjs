@@ -1,7 +1,7 @@
 // Names: the rules of the server, and namesakes told apart.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { displayNameProblem, randomRoomName, roomNameProblem, tellApart } from '../../web/names.js';
+import { displayNameProblem, privateRoomName, randomRoomName, roomNameProblem, tellApart } from '../../web/names.js';
 
 test('room names are plain ASCII of 1 to 64 characters', () => {
   for (const good of ['a', 'team-7_x', 'A'.repeat(64)]) assert.equal(roomNameProblem(good), null, good);
@@ -17,6 +17,15 @@ test('display names are trimmed, counted in characters, and free of control char
 test('every suggestion is a good room name', () => {
   for (const chance of [0, 0.3, 0.999999]) assert.equal(roomNameProblem(randomRoomName(() => chance)), null);
   assert.equal(randomRoomName(() => 0), 'amber-badger-10');
+});
+
+test('private names are good names, marked, and end in what nobody guesses', () => {
+  for (const name of ['calm-otter-42', '_calm', 'x'.repeat(64)]) {
+    const secret = privateRoomName(name);
+    assert.equal(roomNameProblem(secret), null, secret);
+    assert.match(secret, /^_[^_].*-[a-z0-9]{10}$/);
+    assert.notEqual(secret, privateRoomName(name));
+  }
 });
 
 test('namesakes get numbers in the order they came', () => {

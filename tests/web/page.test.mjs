@@ -3,11 +3,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ordered } from '../../web/connection.js';
 import { Neighbours } from '../../web/howl.js';
-import { explain } from '../../web/media.js';
 import { backoff } from '../../web/meeting.js';
 import { readOptions, roomOf } from '../../web/options.js';
 import { whoIsIn } from '../../web/rooms.js';
-import { rate, sample } from '../../web/stats.js';
+import { judge } from '../../web/share.js';
+import { rate, sample, serverSide } from '../../web/stats.js';
+import { browserOf, explain } from '../../web/trouble.js';
 
 test('the address sets the options', () => {
   assert.deepEqual(readOptions(''), { name: '', join: false, audio: true, video: true, view: false, codec: null, processing: true, token: null });
@@ -57,6 +58,25 @@ test('every failure of a device has words, and two alike have one text', () => {
   assert.match(explain({ video: problem('OddError') })[0], /OddError/);
 });
 
+test('a refused permission is explained in the words of the browser that refused it', () => {
+  const agents = {
+    chrome: 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36',
+    edge: 'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36 Edg/156.0.0.0',
+    firefox: 'Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0',
+    safari: 'Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/26.0 Safari/605.1.15',
+    ios: 'Mozilla/5.0 (iPhone; CPU iPhone OS 26_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/26.0 Mobile/15E148 Safari/604.1',
+    android: 'Mozilla/5.0 (Linux; Android 16) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Mobile Safari/537.36',
+    other: '',
+  };
+  const texts = new Set();
+  for (const [browser, agent] of Object.entries(agents)) {
+    assert.equal(browserOf(agent), browser);
+    texts.add(explain({ video: { reason: 'NotAllowedError', message: '' } }, agent)[0]);
+  }
+  assert.equal(texts.size, Object.keys(agents).length);
+  assert.match(explain({ video: { reason: 'NotAllowedError', message: '' } }, agents.safari)[0], /Settings for This Website/);
+});
+
 test('windows howl when a microphone of one hears the loudspeaker of the other', () => {
   const here = new Neighbours('red');
   const word = { window: 'w2', room: 'red', mic: false, sound: true };
@@ -97,4 +117,20 @@ test('rates and losses come out of two reports', () => {
   assert.deepEqual(rate(before, after, 'sent video'), { kbps: 0, lossPercent: 0 });
   assert.deepEqual(after.flows['received video'], { bytes: 376_000, packets: 190, lost: 10, fps: 25, size: '1280×720', codec: 'H264' });
   assert.deepEqual([after.roundTrip, after.path, after.freezes], [0.012, 'UDP', 1]);
+});
+
+test('what the server says of itself is read from its metrics', () => {
+  const text = '# TYPE quilt_encoders gauge\nquilt_encoders{kind="video"} 3\nquilt_encoders{kind="audio"} 2\nquilt_video_latency_seconds_sum 1.5\nquilt_video_latency_seconds_count 50\n# EOF\n';
+  assert.deepEqual(serverSide(text), { encoders: 3, seconds: 1.5, pictures: 50 });
+  assert.deepEqual(serverSide(''), { encoders: 0, seconds: 0, pictures: 0 });
+});
+
+test('what others miss is judged from how the page came and what is set', () => {
+  const reach = { tls: false, local: true, rtc_local: false, rtc_port: 40000, public_ip: false, turn: false };
+  const verdicts = (more, from) => Object.fromEntries(judge({ ...reach, ...more }, from).map(({ key, verdict }) => [key, verdict]));
+  const home = { protocol: 'http:', hostname: '127.0.0.1' };
+  assert.deepEqual(verdicts({}, home), { https: 'missing', listen: 'missing', media: 'fine', public: 'perhaps', turn: 'perhaps' });
+  const proxied = { protocol: 'https:', hostname: 'meet.example' };
+  assert.deepEqual(verdicts({}, proxied), { https: 'fine', listen: 'fine', media: 'fine', public: 'missing', turn: 'perhaps' });
+  assert.deepEqual(verdicts({ tls: true, local: false, public_ip: true, turn: true, rtc_local: true }, proxied), { https: 'fine', listen: 'fine', media: 'missing', public: 'fine', turn: 'fine' });
 });

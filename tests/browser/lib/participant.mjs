@@ -42,11 +42,13 @@ export class Browser {
   }
 
   // Opens a page. `permissions` are what the user has granted; without, the browser refuses.
-  // `upright`: as on a phone held so.
-  async open(url, { permissions = ['camera', 'microphone'], upright = false } = {}) {
+  // `upright`: as on a phone held so. `more` is what else Playwright's contexts can be, such as
+  // their `locale`, `colorScheme` and `viewport`.
+  async open(url, { permissions = ['camera', 'microphone'], upright = false, ...more } = {}) {
     const context = await this.connection.newContext({
       permissions,
       viewport: upright ? { width: 390, height: 780 } : { width: 800, height: 600 },
+      ...more,
     });
     const page = await context.newPage();
     const said = [];

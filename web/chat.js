@@ -1,0 +1,165 @@
+/** The chat: what was written, by whom and to whom, and a line to write in. */
+
+import { find, make, say } from './dom.js';
+import { clock, t } from './i18n.js';
+import { pieces } from './links.js';
+
+/**
+ * @typedef {import('./protocol.js').ChatLine} ChatLine
+ * @typedef {import('./people.js').People} People
+ */
+
+/** Most lines kept on the page. */
+const KEPT = 500;
+/** A reader this close to the end follows what comes, px. */
+const NEAR_END = 60;
+
+export class Chat {
+  #log = find('#chat-log', HTMLElement);
+  #empty = find('#chat-empty', HTMLElement);
+  #input = find('#chat-input', HTMLTextAreaElement);
+  #to = find('#chat-to', HTMLSelectElement);
+  #problem = find('#chat-problem', HTMLElement);
+  #unread = find('#unread', HTMLElement);
+  #people;
+  #open = false;
+  #count = 0;
+  /** Lines already shown: after a lost connection the room tells them again. */
+  #known = new Set();
+  /** Where the last line came from, so that a second one in a row needs no head. */
+  #last = '';
+
+  /**
+   * @param {People} people
+   * @param {(text: string, to: string | undefined) => Promise<void>} send Rejects with why not.
+   * @param {(error: unknown) => string} inWords
+   * @param {(unread: number) => void} counted
+   */
+  constructor(people, send, inWords, counted) {
+    this.#people = people;
+    this.#counted = counted;
+    const form = find('#chat-form', HTMLFormElement);
+    form.addEventListener('submit', async (event) => {
+      event.preventDefault();
+      const text = this.#input.value.trim();
+      if (text === '') return;
+      try {
+        await send(text, this.#to.value || undefined);
+        this.#input.value = '';
+        this.#complain(null);
+      } catch (error) {
+        this.#complain(inWords(error));
+      }
+      this.#input.focus();
+    });
+    this.#input.addEventListener('keydown', (event) => {
+      // While a word is being composed (Korean, Japanese, …) Enter ends the word.
+      if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      form.requestSubmit();
+    });
+    this.people();
+  }
+
+  #counted;
+
+  /**
+   * Shown or not; what comes while it is not counts as unread.
+   * @param {boolean} open
+   */
+  show(open) {
+    this.#open = open;
+    if (!open) return;
+    this.#count = 0;
+    this.#showCount();
+    this.#log.scrollTop = this.#log.scrollHeight;
+    this.#input.focus();
+  }
+
+  /** Addresses the next line to one person. @param {string} id */
+  writeTo(id) {
+    this.#to.value = id;
+    this.#input.focus();
+  }
+
+  /**
+   * @param {ChatLine} line
+   * @returns {boolean} Whether it is news that the reader does not see at this moment.
+   */
+  take(line) {
+    const key = `${line.at} ${line.from} ${line.to ?? ''} ${line.text}`;
+    if (this.#known.has(key)) return false;
+    this.#known.add(key);
+    const mine = line.from === this.#people.me;
+    const head = `${line.from} ${line.to ?? ''} ${line.name}`;
+    const body = make('p', { class: 'chat-text', dir: 'auto' }, ...pieces(line.text).map(piece));
+    const entry = make('div', { class: 'chat-line', 'data-testid': 'chat-line', 'data-name': line.name });
+    entry.classList.toggle('mine', mine);
+    entry.classList.toggle('direct', line.to !== undefined);
+    if (head !== this.#last) entry.append(make('p', { class: 'chat-head' }, make('bdi', {}, this.#from(line, mine)), ' ', make('time', {}, clock(line.at))));
+    entry.append(body);
+    this.#last = head;
+    this.#add(entry);
+    if (mine || line.past || this.#open) return false;
+    this.#count += 1;
+    this.#showCount();
+    return true;
+  }
+
+  /** Somebody came or left. @param {string} text */
+  note(text) {
+    this.#last = '';
+    this.#add(make('p', { class: 'chat-note' }, text));
+  }
+
+  /** Who can be written to. */
+  people() {
+    const { me, all, labels } = this.#people;
+    const chosen = this.#to.value;
+    const options = all.filter(({ id }) => id !== me).map(({ id, name }) => make('option', { value: id }, labels.get(id) ?? name));
+    const texts = options.map(({ value, text }) => `${value} ${text}`).join('\n');
+    if (this.#to.dataset.shown === texts) return;
+    this.#to.dataset.shown = texts;
+    this.#to.replaceChildren(make('option', { value: '' }, t('chat_everybody')), ...options);
+    if (all.some(({ id }) => id === chosen)) this.#to.value = chosen;
+    else if (chosen !== '') this.#complain(t('chat_gone')); // Or a private word would go to everybody unnoticed.
+  }
+
+  /**
+   * @param {ChatLine} line
+   * @param {boolean} mine
+   */
+  #from({ from, name, to }, mine) {
+    if (to === undefined) return mine ? t('chat_me') : (this.#people.labels.get(from) ?? name);
+    if (mine) return t('chat_me_to', { name: this.#people.label(to) || '…' });
+    return t('chat_to_me', { name: this.#people.labels.get(from) ?? name });
+  }
+
+  /** @param {HTMLElement} entry */
+  #add(entry) {
+    const follows = this.#log.scrollHeight - this.#log.scrollTop - this.#log.clientHeight < NEAR_END;
+    this.#empty.hidden = true;
+    this.#log.append(entry);
+    while (this.#log.children.length > KEPT) this.#log.firstElementChild?.remove();
+    if (follows) this.#log.scrollTop = this.#log.scrollHeight;
+  }
+
+  #showCount() {
+    const [number, words] = this.#unread.children;
+    this.#unread.hidden = this.#count === 0;
+    say(number ?? null, String(this.#count));
+    say(words ?? null, t('chat_unread', { n: this.#count }));
+    this.#counted(this.#count);
+  }
+
+  /** @param {string | null} text */
+  #complain(text) {
+    this.#problem.hidden = text === null;
+    this.#problem.textContent = text ?? '';
+  }
+}
+
+/** @param {import('./links.js').Piece} piece */
+function piece({ text, href }) {
+  return href === null ? text : make('a', { href, target: '_blank', rel: 'noopener noreferrer nofollow ugc' }, text);
+}

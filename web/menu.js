@@ -1,0 +1,106 @@
+/** Menus: a list of things to do, beside the button that opened it. */
+
+import { find, icon, make } from './dom.js';
+
+/**
+ * @typedef {object} Item
+ * @property {string} label
+ * @property {string} [testid]
+ * @property {string} [icon]
+ * @property {string} [face] A character instead of an icon; the items then stand in a row.
+ * @property {boolean} [danger]
+ * @property {() => void} act
+ */
+
+/** Distance to the button and to the window's edges, px. */
+const GAP = 8;
+/** @type {HTMLElement | null} */
+let shown = null;
+
+/**
+ * Opens a menu; a second call for the same button closes it.
+ * @param {HTMLElement} button
+ * @param {string} label
+ * @param {(Item | string)[]} items Strings are headings.
+ */
+export function openMenu(button, label, items) {
+  const again = shown?.dataset.of === button.dataset.menu && button.dataset.menu !== undefined;
+  shown?.remove();
+  shown = null;
+  if (again) return;
+  const menu = make('div', { class: 'menu', role: 'menu', popover: 'auto', 'aria-label': label, 'data-testid': 'menu' });
+  button.dataset.menu ??= String(Math.random());
+  menu.dataset.of = button.dataset.menu;
+  for (const item of items) menu.append(typeof item === 'string' ? make('p', { class: 'menu-heading', role: 'presentation' }, item) : entry(item, menu));
+  menu.addEventListener('keydown', (event) => walk(event, menu));
+  menu.addEventListener('toggle', (event) => {
+    if (/** @type {ToggleEvent} */ (event).newState !== 'closed') return;
+    if (shown === menu) shown = null;
+    const inside = menu.contains(document.activeElement);
+    menu.remove();
+    if (inside || document.activeElement === document.body) button.focus();
+  });
+  find('main', HTMLElement).append(menu); // Within a landmark, where readers look for it.
+  shown = menu;
+  menu.showPopover();
+  place(menu, button);
+  entries(menu)[0]?.focus();
+}
+
+/**
+ * @param {Item} item
+ * @param {HTMLElement} menu
+ */
+function entry(item, menu) {
+  const button = make('button', { type: 'button', role: 'menuitem', tabindex: '-1', ...(item.testid ? { 'data-testid': item.testid } : {}) });
+  if (item.face) {
+    button.classList.add('face');
+    button.setAttribute('aria-label', item.label);
+    button.title = item.label;
+    button.append(item.face);
+  } else {
+    if (item.icon) button.append(icon(item.icon));
+    button.append(item.label);
+  }
+  if (item.danger) button.classList.add('danger');
+  button.addEventListener('click', () => {
+    menu.hidePopover();
+    item.act();
+  });
+  return button;
+}
+
+/** @param {HTMLElement} menu */
+function entries(menu) {
+  return [...menu.querySelectorAll('button')];
+}
+
+/**
+ * @param {KeyboardEvent} event
+ * @param {HTMLElement} menu
+ */
+function walk(event, menu) {
+  const all = entries(menu);
+  const at = all.findIndex((button) => button === document.activeElement);
+  const next = { ArrowDown: at + 1, ArrowRight: at + 1, ArrowUp: at - 1, ArrowLeft: at - 1, Home: 0, End: -1 }[event.key];
+  if (event.key === 'Tab') menu.hidePopover();
+  if (next === undefined) return;
+  event.preventDefault();
+  all.at(next % all.length)?.focus();
+}
+
+/**
+ * @param {HTMLElement} menu
+ * @param {HTMLElement} button
+ */
+function place(menu, button) {
+  const at = button.getBoundingClientRect();
+  const { offsetWidth: width, offsetHeight: height } = menu;
+  const above = at.top - GAP - height;
+  const below = at.bottom + GAP;
+  // A tile is larger than its menu: inside it, then, under the pointer's reach.
+  const top = below + height <= innerHeight - GAP ? below : above >= GAP ? above : Math.max(GAP, innerHeight - GAP - height);
+  const left = at.left + at.width / 2 - width / 2;
+  menu.style.left = `${Math.max(GAP, Math.min(left, innerWidth - GAP - width))}px`;
+  menu.style.top = `${top}px`;
+}
