@@ -5,7 +5,6 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::Server;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn document() -> serde_json::Value {
     serde_json::from_str(include_str!("../src/server/openapi.json")).expect("JSON")
@@ -50,15 +49,5 @@ async fn what_it_says_is_what_one_gets() {
 
 /// The status code of a GET.
 async fn get(server: &Server, path: &str) -> String {
-    let mut stream = tokio::net::TcpStream::connect(server.http)
-        .await
-        .expect("to connect");
-    let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
-        server.http
-    );
-    stream.write_all(request.as_bytes()).await.expect("to ask");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("an answer");
-    answer.split(' ').nth(1).expect("a status").to_owned()
+    server.request("GET", path, None).await.0
 }

@@ -4,7 +4,6 @@ mod common;
 
 use common::{Server, Socket};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Joins with more than a name.
 async fn join(socket: &mut Socket, more: Value) -> Value {
@@ -26,22 +25,9 @@ async fn people(socket: &mut Socket, wish: impl Fn(&Value) -> bool) -> Value {
 
 /// Asks for the host's token of a room as the lobby does: the status and the token.
 async fn open(server: &Server, room: &str) -> (String, String) {
-    let stream = tokio::net::TcpStream::connect(server.http).await;
-    let mut stream = stream.expect("to connect");
-    let request = format!(
-        "POST /api/rooms/{room}/host HTTP/1.1\r\nHost: {}\r\nContent-Length: 0\r\n\
-         Connection: close\r\n\r\n",
-        server.http
-    );
-    stream.write_all(request.as_bytes()).await.expect("to ask");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("an answer");
-    let status = answer.split(' ').nth(1).expect("a status").to_owned();
-    let body: Value = answer
-        .split("\r\n\r\n")
-        .nth(1)
-        .and_then(|body| serde_json::from_str(body).ok())
-        .unwrap_or_default();
+    let path = format!("/api/rooms/{room}/host");
+    let (status, body) = server.request("POST", &path, None).await;
+    let body: Value = serde_json::from_str(&body).expect("JSON");
     let token = body["token"].as_str().unwrap_or_default().to_owned();
     (status, token)
 }
@@ -227,18 +213,8 @@ async fn private_rooms_are_in_no_list() {
     let (mut hidden, mut shown) = (server.socket("_tea").await, server.socket("tea").await);
     hidden.join("Ann").await;
     shown.join("Bob").await;
-    let ask = |path: &'static str| async {
-        let mut stream = tokio::net::TcpStream::connect(server.http).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        answer
-    };
-    let list = ask("/api/rooms").await;
+    let list = server.request("GET", "/api/rooms", None).await.1;
     assert!(list.contains("Bob") && !list.contains("Ann") && !list.contains("_tea"));
-    assert!(
-        ask("/api/rooms/_tea").await.contains("Ann"),
-        "for those who know it"
-    );
+    let known = server.request("GET", "/api/rooms/_tea", None).await.1;
+    assert!(known.contains("Ann"), "for those who know it: {known}");
 }

@@ -1,6 +1,6 @@
 /** The floor: who has it, who wants it, and who may take it away. */
 
-import { find, make, say } from './dom.js';
+import { find, icon, make, say } from './dom.js';
 import { t } from './i18n.js';
 import { openMenu } from './menu.js';
 
@@ -18,8 +18,8 @@ import { openMenu } from './menu.js';
  * @property {(id: string) => boolean} hasTile
  */
 
-/** @type {Record<Reaction, string>} */
-export const FACES = { thumbs: '👍', clap: '👏', heart: '❤️', laugh: '😂', wow: '😮', party: '🎉' };
+/** Drawn here: not every system has a font for them. @type {readonly Reaction[]} */
+export const REACTIONS = ['thumbs', 'clap', 'heart', 'laugh', 'wow', 'party'];
 /** How long a reaction is seen, ms; the style sheet moves it for as long. */
 const REACTION_MS = 3_500;
 
@@ -102,10 +102,9 @@ export class Floor {
    * @param {DOMRect | null} box
    */
   show(reaction, box) {
-    const face = FACES[reaction];
-    if (!face) return; // A newer server knows more of them.
+    if (!REACTIONS.includes(reaction)) return; // A newer server knows more of them.
     const sky = this.#sky.getBoundingClientRect();
-    const element = make('span', { class: 'reaction', 'data-testid': 'reaction' }, face);
+    const element = make('span', { class: 'reaction', 'data-testid': 'reaction' }, icon(`face-${reaction}`));
     const x = box ? box.left + box.width / 2 - sky.left : sky.width / 2;
     const y = box ? box.top + box.height * 0.7 - sky.top : sky.height * 0.85;
     element.style.left = `${x}px`;
@@ -116,9 +115,8 @@ export class Floor {
 
   #reactMenu() {
     const raised = this.#people.own?.hand !== undefined;
-    const names = /** @type {Reaction[]} */ (Object.keys(FACES));
-    const faces = names.map((reaction) => ({
-      label: t(reaction), face: FACES[reaction], testid: `react-${reaction}`, act: () => this.#hooks.ask({ type: 'react', reaction }),
+    const faces = REACTIONS.map((reaction) => ({
+      label: t(reaction), icon: `face-${reaction}`, face: true, testid: `react-${reaction}`, act: () => this.#hooks.ask({ type: 'react', reaction }),
     }));
     openMenu(this.#react, t('react'), [
       { label: t(raised ? 'lower_hand' : 'raise_hand'), icon: 'hand', testid: 'hand', act: () => this.toggleHand() }, ...faces,

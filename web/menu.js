@@ -7,7 +7,7 @@ import { find, icon, make } from './dom.js';
  * @property {string} label
  * @property {string} [testid]
  * @property {string} [icon]
- * @property {string} [face] A character instead of an icon; the items then stand in a row.
+ * @property {boolean} [face] The icon says it all; such items stand in a row.
  * @property {boolean} [danger]
  * @property {() => void} act
  */
@@ -57,11 +57,9 @@ function entry(item, menu) {
     button.classList.add('face');
     button.setAttribute('aria-label', item.label);
     button.title = item.label;
-    button.append(item.face);
-  } else {
-    if (item.icon) button.append(icon(item.icon));
-    button.append(item.label);
   }
+  if (item.icon) button.append(icon(item.icon));
+  if (!item.face) button.append(item.label);
   if (item.danger) button.classList.add('danger');
   button.addEventListener('click', () => {
     menu.hidePopover();

@@ -4,7 +4,7 @@ import { Announcer } from './announcer.js';
 import { Chat } from './chat.js';
 import { find } from './dom.js';
 import { Entry } from './entry.js';
-import { FACES, Floor, showLock } from './floor.js';
+import { Floor, REACTIONS, showLock } from './floor.js';
 import { HowlWatch } from './howl.js';
 import { t, translate } from './i18n.js';
 import { Devices } from './media.js';
@@ -247,7 +247,7 @@ const hooks = {
   },
   reaction(from, reaction) {
     floor.show(reaction, tiles.boxOf(from));
-    if (from !== people.me && FACES[reaction]) announcer.say(t('reacts', { name: people.label(from), reaction: t(reaction) }));
+    if (from !== people.me && REACTIONS.includes(reaction)) announcer.say(t('reacts', { name: people.label(from), reaction: t(reaction) }));
   },
   mix: (stream) => stage.play(stream),
   trouble: (text) => errors.set('trouble', text),

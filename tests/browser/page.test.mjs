@@ -147,3 +147,13 @@ meeting('where sound needs a click there is a button for it', async (room) => {
   await red.control('start-sound').click();
   await until('it plays aloud', async () => red.page.locator('#mix').evaluate((mix) => !mix.muted && !mix.paused));
 });
+
+meeting('the page on sharing says what others miss, and tries whether media gets through', async (room) => {
+  const red = await room.visit('red', '/help/share');
+  const verdicts = () => red.control('check').evaluateAll((all) => all.map(({ dataset }) => dataset.verdict));
+  // Of this server: no HTTPS, for this machine only, media too, no public address, no TURN.
+  await until('media got through', async () => {
+    assert.deepEqual(await verdicts(), ['missing', 'missing', 'missing', 'perhaps', 'perhaps', 'fine']);
+  });
+  await accessible(red, 'the page on sharing');
+});

@@ -186,3 +186,28 @@ meeting('by keyboard alone: shortcuts, the menu of a tile, and both can be had w
   assert.equal(await red.control('camera').getAttribute('aria-pressed'), 'true');
   await accessible(red, 'the meeting');
 });
+
+meeting('by the accessibility tree alone: join, who is here, who speaks, mute, chat, leave', async (room) => {
+  const green = await room.enter('green');
+  await connected(green);
+  const { page } = await room.visit('red', `/r/${room.name}?processing=0`);
+  const button = (name, more = {}) => page.getByRole('button', { name, exact: true, ...more });
+  await page.getByRole('textbox', { name: 'Your name' }).fill('Red');
+  await button('Join').click();
+  await page.getByRole('status').filter({ hasText: 'Connected' }).waitFor();
+  await page.getByRole('list', { name: 'Who is in the picture' }).getByRole('button', { name: 'Green' }).waitFor();
+  await button('People').click();
+  const people = page.getByRole('complementary', { name: '2 people here' });
+  await people.getByRole('button', { name: 'Red (you)' }).waitFor();
+  await people.getByRole('button', { name: 'Green' }).waitFor();
+  await page.getByText('Green speaks').waitFor();
+  await button('Microphone', { pressed: true }).click();
+  await button('Microphone', { pressed: false }).waitFor();
+  await people.getByRole('button', { name: 'Red (you) Microphone off' }).waitFor();
+  await button('Chat').click();
+  await page.getByRole('textbox', { name: 'Write a message' }).fill('hello');
+  await button('Send').click();
+  await page.getByRole('log', { name: 'Chat' }).getByText('hello').waitFor();
+  await button('Leave').click();
+  await page.getByRole('heading', { name: 'You have left the room' }).waitFor();
+});

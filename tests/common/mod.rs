@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use quilt::config::{Settings, Written};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -72,6 +73,25 @@ impl Server {
         drop(stop);
         let ended = tokio::time::timeout(PATIENCE, task).await.expect("to end");
         ended.expect("no panic").expect("no error");
+    }
+
+    /// Asks over HTTP, with a bearer token or without: the status and the body.
+    pub async fn request(&self, verb: &str, path: &str, token: Option<&str>) -> (String, String) {
+        let mut stream = TcpStream::connect(self.http).await.expect("to connect");
+        let bearer = token.map_or(String::new(), |token| {
+            format!("Authorization: Bearer {token}\r\n")
+        });
+        let request = format!(
+            "{verb} {path} HTTP/1.1\r\nHost: {}\r\n{bearer}Content-Length: 0\r\n\
+             Connection: close\r\n\r\n",
+            self.http
+        );
+        stream.write_all(request.as_bytes()).await.expect("to ask");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("an answer");
+        let status = answer.split(' ').nth(1).expect("a status").to_owned();
+        let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
+        (status, body.to_owned())
     }
 
     pub async fn socket(&self, room: &str) -> Socket {

@@ -1,6 +1,7 @@
 // What the page decides without a browser: options, words, codecs, howling, statistics.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { digest, figures } from '../../web/admin.js';
 import { ordered } from '../../web/connection.js';
 import { Neighbours } from '../../web/howl.js';
 import { backoff } from '../../web/meeting.js';
@@ -133,4 +134,11 @@ test('what others miss is judged from how the page came and what is set', () => 
   const proxied = { protocol: 'https:', hostname: 'meet.example' };
   assert.deepEqual(verdicts({}, proxied), { https: 'fine', listen: 'fine', media: 'fine', public: 'missing', turn: 'perhaps' });
   assert.deepEqual(verdicts({ tls: true, local: false, public_ip: true, turn: true, rtc_local: true }, proxied), { https: 'fine', listen: 'fine', media: 'missing', public: 'fine', turn: 'fine' });
+});
+
+test('the operator’s figures are what changed between two looks', () => {
+  const before = figures('# HELP x y\nprocess_cpu_seconds_total 10\nquilt_mix_ticks_total 1000\nquilt_mix_late_ticks_total 5\n');
+  const now = figures('process_cpu_seconds_total 11\nquilt_mix_ticks_total 1100\nquilt_mix_late_ticks_total 6\nquilt_encoders{kind="video"} 4\nprocess_resident_memory_bytes 2e8\n# EOF');
+  assert.deepEqual(digest(now, before, 2), { cpuPercent: 50, megabytes: 200, encoders: 4, decoders: 0, listeners: 0, latePercent: 1 });
+  assert.equal(digest(now, now, 0).cpuPercent, 0);
 });

@@ -43,7 +43,7 @@ test('a text with a number has every plural form of its language, or needs only 
 });
 
 test('the pages ask only for words that there are', () => {
-  for (const page of ['index.html', 'room.html', 'share.html']) {
+  for (const page of ['index.html', 'room.html', 'share.html', 'admin.html']) {
     const html = fs.readFileSync(new URL(page, web), 'utf8');
     const keys = [...html.matchAll(/data-t(?:-label|-title|-placeholder)?="(\w+)"/g)].map(([, key]) => key);
     assert.ok(keys.length > 2, page);

@@ -275,4 +275,16 @@ export const words = {
   share_try: 'جارٍ التحقق من وصول الصورة والصوت إلى هذا المتصفح…',
   share_try_fine: 'تصل الصورة والصوت بين هذا المتصفح والخادم.',
   share_try_not: 'لا تصل الصورة ولا الصوت: افتح المنفذ {port} لبروتوكولي UDP وTCP في جدران الحماية على الطريق.',
+
+  admin_title: 'ما يفعله هذا الخادم',
+  admin_key: 'مفتاح API',
+  admin_open: 'فتح',
+  admin_wrong: 'هذا ليس مفتاح API لهذا الخادم.',
+  admin_server: 'الخادم',
+  admin_rooms: 'الاجتماعات',
+  admin_cpu: 'المعالج، من نواة واحدة',
+  admin_memory: 'الذاكرة',
+  admin_decoders: 'مفككات ترميز الصورة',
+  admin_listeners: 'البث المرسل',
+  admin_late: 'صور مُزجت متأخرة',
 };

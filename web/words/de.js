@@ -275,4 +275,16 @@ export const words = {
   share_try: 'Es wird versucht, ob Bild und Ton bis zu diesem Browser durchkommen …',
   share_try_fine: 'Bild und Ton kommen zwischen diesem Browser und dem Server durch.',
   share_try_not: 'Bild und Ton kommen nicht durch: Öffnen Sie Port {port} für UDP und TCP in den Firewalls auf dem Weg.',
+
+  admin_title: 'Was dieser Server tut',
+  admin_key: 'API-Schlüssel',
+  admin_open: 'Öffnen',
+  admin_wrong: 'Das ist nicht der API-Schlüssel dieses Servers.',
+  admin_server: 'Der Server',
+  admin_rooms: 'Treffen',
+  admin_cpu: 'Prozessor, von einem Kern',
+  admin_memory: 'Speicher',
+  admin_decoders: 'Bild-Decoder',
+  admin_listeners: 'Gesendete Ströme',
+  admin_late: 'Zu spät gemischte Bilder',
 };

@@ -289,4 +289,17 @@ export const words = {
   share_try: 'Trying whether picture and sound get through to this browser…',
   share_try_fine: 'Picture and sound get through between this browser and the server.',
   share_try_not: 'Picture and sound do not get through: open port {port} for UDP and TCP in firewalls on the way.',
+
+  // The operator's page
+  admin_title: 'What this server does',
+  admin_key: 'API key',
+  admin_open: 'Open',
+  admin_wrong: 'That is not the API key of this server.',
+  admin_server: 'The server',
+  admin_rooms: 'Meetings',
+  admin_cpu: 'Processor, of one core',
+  admin_memory: 'Memory',
+  admin_decoders: 'Picture decoders',
+  admin_listeners: 'Streams sent',
+  admin_late: 'Pictures mixed late',
 };

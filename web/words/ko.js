@@ -275,4 +275,16 @@ export const words = {
   share_try: '이 브라우저까지 영상과 소리가 전달되는지 확인하는 중…',
   share_try_fine: '이 브라우저와 서버 사이에 영상과 소리가 전달됩니다.',
   share_try_not: '영상과 소리가 전달되지 않습니다. 중간 방화벽에서 {port}번 포트(UDP, TCP)를 여세요.',
+
+  admin_title: '이 서버가 하는 일',
+  admin_key: 'API 키',
+  admin_open: '열기',
+  admin_wrong: '이 서버의 API 키가 아닙니다.',
+  admin_server: '서버',
+  admin_rooms: '회의',
+  admin_cpu: '프로세서 (코어 하나 기준)',
+  admin_memory: '메모리',
+  admin_decoders: '영상 디코더',
+  admin_listeners: '보내는 스트림',
+  admin_late: '늦게 합쳐진 화면',
 };

@@ -19,9 +19,10 @@ export async function startServer(folder, args = []) {
   const env = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !name.startsWith('QUILT_')),
   );
+  const free = ['--listen', '--rtc-listen'].filter((name) => !args.includes(name)).flatMap((name) => [name, '127.0.0.1:0']);
   const child = spawn(
     program,
-    ['serve', '--listen', '127.0.0.1:0', '--rtc-listen', '127.0.0.1:0', ...args],
+    ['serve', ...free, ...args],
     { env, stdio: ['ignore', 'pipe', fs.openSync(log, 'a')] },
   );
   const exited = new Promise((resolve) => {

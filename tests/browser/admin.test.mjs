@@ -1,0 +1,35 @@
+// The operator's page: behind the key, who is where, and having them leave.
+
+import assert from 'node:assert/strict';
+
+import { accessible } from './lib/axe.mjs';
+import { meetings } from './lib/meeting.mjs';
+import { until } from './lib/wait.mjs';
+
+const KEY = '0123456789abcdef';
+const meeting = meetings('admin', ['--api-key', KEY]);
+
+meeting('with the key the operator sees everybody and has them leave', async (room) => {
+  const red = await room.enter('red', { token: KEY });
+  await until('red is in', async () => (await red.control('state').innerText()) === 'Connected');
+  const green = await room.visit('green', '/admin');
+  await green.control('key').fill('wrong');
+  await green.control('unlock').click();
+  await until('a wrong key is refused', async () => (await green.control('error').innerText()).includes('not the API key'));
+  await accessible(green, 'the locked admin page');
+  await green.control('key').fill(KEY);
+  await green.control('unlock').click();
+  await green.page.locator('[data-testid="admin-person"][data-name="Red"]').waitFor();
+  await until('there are figures', async () => (await green.control('figures').innerText()).includes('MB'));
+  await accessible(green, 'the admin page');
+  green.page.on('dialog', (dialog) => void dialog.accept());
+  await green.control('remove').click();
+  await until('red is out', async () => (await red.page.locator('#goodbye-text').innerText()).includes('removed'));
+  await until('the room is gone', async () => (await green.control('admin-room').count()) === 0);
+});
+
+meeting('without an invitation one is told so', async (room) => {
+  const red = await room.enter('red');
+  await until('red is told', async () => (await red.control('error').innerText()).includes('invitation'));
+  assert.equal(await red.control('join').isVisible(), true);
+});

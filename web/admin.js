@@ -1,0 +1,177 @@
+/** The operator's page: what the server does, who is where, and having them leave. */
+
+import { find, make, reconcile, say, sign } from './dom.js';
+import { t, translate } from './i18n.js';
+import { recall, remember } from './store.js';
+
+/**
+ * @typedef {import('./protocol.js').Person} Person
+ * @typedef {{ name: string, viewers: number, people: Person[] }} Room
+ */
+
+/** How old what is shown may get, ms. */
+const REFRESH_MS = 2_000;
+
+/**
+ * Figures out of `/metrics`, by name and labels. Pure.
+ * @param {string} text
+ * @returns {Map<string, number>}
+ */
+export function figures(text) {
+  /** @type {Map<string, number>} */
+  const found = new Map();
+  for (const line of text.split('\n')) {
+    const at = line.lastIndexOf(' ');
+    if (at > 0 && !line.startsWith('#')) found.set(line.slice(0, at), Number(line.slice(at + 1)));
+  }
+  return found;
+}
+
+/**
+ * What the operator wants to know, of two looks at the figures. Pure.
+ * @param {Map<string, number>} now
+ * @param {Map<string, number>} before
+ * @param {number} seconds Between them.
+ */
+export function digest(now, before, seconds) {
+  /** @param {string} name */
+  const value = (name) => now.get(name) ?? 0;
+  /** @param {string} name */
+  const gained = (name) => Math.max(0, value(name) - (before.get(name) ?? value(name)));
+  const ticks = gained('quilt_mix_ticks_total');
+  return {
+    cpuPercent: seconds > 0 ? (100 * gained('process_cpu_seconds_total')) / seconds : 0,
+    megabytes: value('process_resident_memory_bytes') / 1e6,
+    encoders: value('quilt_encoders{kind="video"}'),
+    decoders: value('quilt_decoders{kind="video"}'),
+    listeners: value('quilt_listeners'),
+    latePercent: ticks > 0 ? (100 * gained('quilt_mix_late_ticks_total')) / ticks : 0,
+  };
+}
+
+class Admin {
+  #key = recall('admin', globalThis.sessionStorage) ?? '';
+  #problem = find('#key-problem', HTMLElement);
+  /** @type {{ at: number, figures: Map<string, number> } | null} */
+  #before = null;
+
+  constructor() {
+    find('#unlock', HTMLFormElement).addEventListener('submit', (event) => {
+      event.preventDefault();
+      this.#key = find('#key', HTMLInputElement).value;
+      void this.#refresh();
+    });
+    if (this.#key) void this.#refresh();
+    setInterval(() => {
+      if (this.#key && document.visibilityState === 'visible') void this.#refresh();
+    }, REFRESH_MS);
+  }
+
+  async #refresh() {
+    const answer = await this.#ask('GET', '/api/admin').catch(() => null);
+    if (!answer?.ok) {
+      this.#complain(t(answer?.status === 401 ? 'admin_wrong' : 'no_server'));
+      if (answer?.status === 401) this.#key = '';
+      return;
+    }
+    this.#complain(null);
+    remember('admin', this.#key, globalThis.sessionStorage);
+    find('#unlock', HTMLElement).hidden = true;
+    find('#server', HTMLElement).hidden = false;
+    find('#meetings', HTMLElement).hidden = false;
+    /** @type {{ rooms: Room[] }} */
+    const { rooms } = await answer.json();
+    this.#showRooms(rooms);
+    const metrics = await fetch('/metrics').then((response) => response.text(), () => '');
+    this.#showFigures(figures(metrics));
+  }
+
+  /** @param {Map<string, number>} now */
+  #showFigures(now) {
+    const at = performance.now();
+    const before = this.#before ?? { at, figures: now };
+    this.#before = { at, figures: now };
+    const { cpuPercent, megabytes, encoders, decoders, listeners, latePercent } = digest(now, before.figures, (at - before.at) / 1000);
+    /** @type {[string, string][]} */
+    const shown = [
+      [t('admin_cpu'), `${cpuPercent.toFixed(0)} %`],
+      [t('admin_memory'), `${megabytes.toFixed(0)} MB`],
+      [t('stats_encoders'), String(encoders)],
+      [t('admin_decoders'), String(decoders)],
+      [t('admin_listeners'), String(listeners)],
+      [t('admin_late'), `${latePercent.toFixed(1)} %`],
+    ];
+    find('#figures', HTMLElement).replaceChildren(...shown.map(([name, value]) => make('div', {}, make('dt', {}, name), make('dd', { dir: 'ltr' }, value))));
+  }
+
+  /** @param {Room[]} rooms */
+  #showRooms(rooms) {
+    find('#admin-empty', HTMLElement).hidden = rooms.length > 0;
+    reconcile(find('#admin-rooms', HTMLElement), rooms, ({ name }) => name, (room) => this.#room(room), (item, room) => {
+      say(item.querySelector('.who'), t('people_here', { n: room.people.length }) + (room.viewers > 0 ? `; ${t('watching', { n: room.viewers })}` : ''));
+      const list = item.querySelector('ul');
+      if (list) reconcile(list, room.people, ({ id }) => id, (person) => this.#person(room.name, person), showPerson);
+    });
+  }
+
+  /** @param {Room} room */
+  #room({ name }) {
+    const end = make('button', { type: 'button', class: 'danger', 'data-testid': 'end', 'aria-label': `${t('end_all')}: ${name}` }, t('end_all'));
+    end.addEventListener('click', () => {
+      if (confirm(t('end_sure'))) void this.#remove(`/api/rooms/${encodeURIComponent(name)}`);
+    });
+    return make('li', { class: 'admin-room', 'data-testid': 'admin-room', 'data-name': name },
+      make('div', { class: 'room' }, make('div', { class: 'room-text' }, make('h3', {}, make('bdi', {}, name)), make('p', { class: 'who' })), end),
+      make('ul', { 'aria-label': name }));
+  }
+
+  /**
+   * @param {string} room
+   * @param {Person} person
+   */
+  #person(room, { id, name }) {
+    const remove = make('button', { type: 'button', class: 'plain danger', 'data-testid': 'remove', 'aria-label': `${t('remove')}: ${name}` }, t('remove'));
+    remove.addEventListener('click', () => {
+      if (confirm(t('remove_sure', { name }))) void this.#remove(`/api/rooms/${encodeURIComponent(room)}/people/${id}`);
+    });
+    return make('li', { class: 'admin-person', 'data-testid': 'admin-person', 'data-name': name },
+      make('bdi', {}, name), sign('star', t('is_host')), sign('mic-off', t('microphone_off')), sign('camera-off', t('camera_off')), remove);
+  }
+
+  /** @param {string} path */
+  async #remove(path) {
+    const answer = await this.#ask('DELETE', path).catch(() => null);
+    this.#complain(answer && (answer.ok || answer.status === 404) ? null : t('no_server'));
+    await this.#refresh();
+  }
+
+  /**
+   * @param {string} method
+   * @param {string} path
+   */
+  #ask(method, path) {
+    return fetch(path, { method, cache: 'no-store', headers: { authorization: `Bearer ${this.#key}` } });
+  }
+
+  /** @param {string | null} text */
+  #complain(text) {
+    this.#problem.hidden = text === null;
+    say(this.#problem, text ?? '');
+  }
+}
+
+/**
+ * @param {HTMLElement} item
+ * @param {Person} person
+ */
+function showPerson(item, { audio, video, host = false }) {
+  item.classList.toggle('muted', !audio);
+  item.classList.toggle('unseen-camera', !video);
+  item.classList.toggle('host', host);
+}
+
+if (globalThis.document) {
+  translate();
+  document.title = `${t('admin_title')} · Quilt`;
+  new Admin();
+}
