@@ -147,7 +147,7 @@ mod tests {
             let (mut read, small) = (Vec::new(), body(small).await);
             brotli::BrotliDecompress(&mut &*small, &mut read).unwrap();
             let page = Embedded::get("room.html").unwrap();
-            assert_eq!(read, page.data);
+            assert_eq!(read, page.data.as_ref());
             assert!(small.len() * 2 < read.len(), "{} bytes", small.len());
         }
         assert!(!body(plain).await.is_empty());
