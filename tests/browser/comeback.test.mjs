@@ -35,7 +35,9 @@ test('after a restart everybody is back as who they were', { timeout: 120_000 },
     await red.control('create').click();
     await red.control('name').fill('Red');
     await red.control('join').click();
-    await until('red is in', async () => (await state()) === 'Connected');
+    await until('red is in', async () => {
+      assert.equal(await state(), 'Connected', await red.control('error').innerText());
+    }, 30_000);
     await until('red is host', isHost);
     await red.page.keyboard.press('m');
 
