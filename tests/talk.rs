@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 /// Joins with more than a name.
 async fn join(socket: &mut Socket, more: Value) -> Value {
     let mut join = json!({"id": 1, "type": "join", "audio": true, "video": true});
-    let fields = join.as_object_mut().unwrap();
-    fields.extend(more.as_object().unwrap().clone());
+    let fields = join.as_object_mut().expect("an object");
+    fields.extend(more.as_object().expect("an object").clone());
     socket.ask(join).await
 }
 
