@@ -7,6 +7,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
 import { LANDSCAPE, PEOPLE } from './media.mjs';
+import { Firefox } from './firefox.mjs';
 import { Browser } from './participant.mjs';
 import { startServer } from './server.mjs';
 import { until } from './wait.mjs';
@@ -37,7 +38,10 @@ export function meetings(name, args = []) {
 
   async function browser(colour, size = LANDSCAPE) {
     const key = `${colour} ${size.width}x${size.height}`;
-    if (!browsers.has(key)) browsers.set(key, await Browser.start(folder, colour, size));
+    if (!browsers.has(key)) {
+      const started = colour === 'firefox' ? Firefox.start(folder) : Browser.start(folder, colour, size);
+      browsers.set(key, await started);
+    }
     return browsers.get(key);
   }
 
@@ -69,7 +73,7 @@ class Room {
     this.people = [];
   }
 
-  // Someone opens the meeting page. `colour` is who; `query` and `open` refine how.
+  // Someone opens the meeting page. `colour` is who (`firefox` has that browser instead); `query` and `open` refine how.
   async enter(colour, query = {}, open = {}) {
     const all = { name: named(colour), join: 1, processing: 0, ...query };
     return this.visit(colour, `/r/${this.name}?${new URLSearchParams(all)}`, open);

@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 
 import { camera, LANDSCAPE, microphone, PEOPLE } from './media.mjs';
 import { probe } from './probe.mjs';
-import { until } from './wait.mjs';
+import { sleep, until } from './wait.mjs';
 
 const executablePath =
   process.env.CHROMIUM ?? ['/usr/bin/chromium', '/usr/bin/chromium-browser'].find(existsSync);
@@ -98,7 +98,10 @@ export class Participant {
 
   // The people whose tiles the page has, in its order.
   async names() {
-    return this.control('tile').evaluateAll((tiles) => tiles.map((tile) => tile.dataset.name));
+    return this.page.evaluate(() => {
+      const tiles = [...document.querySelectorAll('[data-testid="tile"]')];
+      return tiles.map((tile) => tile.dataset.name);
+    });
   }
 
   // What the mix shows now: its size; the share of each person's colour in the whole picture;
@@ -109,8 +112,8 @@ export class Participant {
   }
 
   // How loud each person's tone is now, in dB, over about a second.
-  async listen() {
-    const tones = Object.entries(PEOPLE).map(([name, { hz }]) => [name, hz]);
+  async listen(people = PEOPLE) {
+    const tones = Object.entries(people).map(([name, { hz }]) => [name, hz]);
     return this.page.evaluate((tones) => window.probe.listen(tones), tones);
   }
 
@@ -141,7 +144,7 @@ export class Participant {
       `${this.colour} sees a picture`,
       async () => {
         const before = await this.stats();
-        await this.page.waitForTimeout(300);
+        await sleep(300);
         const after = await this.stats();
         const frames = (stats) => stats.video[0]?.framesDecoded ?? 0;
         return frames(after) > frames(before) && (await this.look()).width > 0;

@@ -1,0 +1,49 @@
+// Firefox, which has no H.264 as Debian ships it, and Chromium in one room.
+
+import assert from 'node:assert/strict';
+
+import { FIREFOX_HZ } from './lib/firefox.mjs';
+import { PEOPLE } from './lib/media.mjs';
+import { hasOneDownlink, hears, meetings, sees } from './lib/meeting.mjs';
+import { until } from './lib/wait.mjs';
+
+const meeting = meetings('firefox');
+
+meeting('Firefox and Chromium see and hear each other', async (room) => {
+  const red = await room.enter('red');
+  const fox = await room.enter('firefox');
+  await fox.plays();
+  await sees(fox, ['red']);
+  await hears(fox, ['red']);
+  await hasOneDownlink(fox, 'vp8');
+
+  await red.plays();
+  assert.deepEqual(await red.names(), ['Firefox']);
+  const seen = [];
+  await until("the colour of Firefox's camera goes round", async () => {
+    const colour = await middle(red);
+    const apart = (other) => Math.max(...colour.map((value, n) => Math.abs(value - other[n])));
+    if (seen.every((other) => apart(other) > 40)) seen.push(colour);
+    return seen.length >= 3;
+  }, 30_000);
+  await until("red hears Firefox's tone", async () => {
+    const { firefox, ...others } = await red.listen({ ...PEOPLE, firefox: { hz: FIREFOX_HZ } });
+    assert.ok(firefox > -60, `${firefox} dB`);
+    const loudest = Math.max(...Object.values(others));
+    assert.ok(loudest < firefox - 30, `${JSON.stringify(others)} beside ${firefox}`);
+  });
+  await hasOneDownlink(red, 'h264');
+
+  await fox.control('leave').click();
+  await until('Firefox is gone', async () => (await red.names()).length === 0);
+});
+
+// The colour in the middle of what somebody sees.
+function middle(person) {
+  return person.page.evaluate(() => {
+    const video = document.querySelector('video#mix');
+    const context = new OffscreenCanvas(1, 1).getContext('2d');
+    context.drawImage(video, video.videoWidth / 2, video.videoHeight / 2, 16, 16, 0, 0, 1, 1);
+    return [...context.getImageData(0, 0, 1, 1).data.subarray(0, 3)];
+  });
+}
