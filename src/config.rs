@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
+use crate::encode::choice::Family;
 use crate::room::state::MixPolicy;
 use crate::signalling::IceServer;
 
@@ -60,6 +61,10 @@ pub struct Written {
     /// Bits a second of a full-size mix, 100000-20000000 [default: 1500000]
     #[arg(long, env = "QUILT_VIDEO_BITRATE", value_name = "BPS", value_parser = clap::value_parser!(u32).range(100_000..=20_000_000))]
     pub video_bitrate: Option<u32>,
+    /// Who encodes video; one that is asked for and does not work here is an error. Asking for one
+    /// in software (x264, openh264, vp8) leaves hardware decoders alone, too [default: auto]
+    #[arg(long, env = "QUILT_VIDEO_ENCODER", value_name = "ENCODER")]
+    pub video_encoder: Option<Family>,
     /// At most this many tiles in a mix, 1-49 [default: 9]
     #[arg(long, env = "QUILT_STAGE_SIZE", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=49))]
     pub stage_size: Option<u32>,
@@ -136,6 +141,8 @@ pub struct Settings {
     pub fps: u32,
     /// Bit/s.
     pub video_bitrate: u32,
+    /// Who encodes video.
+    pub video_encoder: Family,
     /// Tiles at most.
     pub stage_size: usize,
     /// Pixels.
@@ -314,6 +321,7 @@ impl Written {
             api_key: self.api_key.or(below.api_key),
             fps: self.fps.or(below.fps),
             video_bitrate: self.video_bitrate.or(below.video_bitrate),
+            video_encoder: self.video_encoder.or(below.video_encoder),
             stage_size: self.stage_size.or(below.stage_size),
             gutter: self.gutter.or(below.gutter),
             web_dir: self.web_dir.or(below.web_dir),
@@ -344,6 +352,7 @@ impl Written {
             api_key: self.api_key,
             fps: self.fps.unwrap_or(25),
             video_bitrate: self.video_bitrate.unwrap_or(1_500_000),
+            video_encoder: self.video_encoder.unwrap_or_default(),
             stage_size: self.stage_size.unwrap_or(9) as usize,
             gutter: self.gutter.unwrap_or(16),
             web_dir: self.web_dir,

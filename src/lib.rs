@@ -97,6 +97,12 @@ impl Server {
         };
         let secret = server::secret::keep(&settings.data_dir);
         let public_ip = !settings.public_ips.is_empty();
+        let codecs = {
+            let (family, library, stats) = (settings.video_encoder, library.clone(), stats.clone());
+            let choose = move || room::codecs::Codecs::choose(family, &library, &stats);
+            let chosen = tokio::task::spawn_blocking(choose).await;
+            chosen.context("choosing codecs")??
+        };
         let transport = peer::Settings {
             listen: settings.rtc_listen,
             public_ips: settings.public_ips,
@@ -121,6 +127,7 @@ impl Server {
         let context = room::wiring::Context {
             library,
             stats: stats.clone(),
+            codecs,
             fps: settings.fps,
             video_bitrate: settings.video_bitrate,
         };

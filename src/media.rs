@@ -34,6 +34,16 @@ pub enum VideoCodec {
     Vp8,
 }
 
+impl VideoCodec {
+    /// As people write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::H264 => "H.264",
+            Self::Vp8 => "VP8",
+        }
+    }
+}
+
 /// Width and height in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Size {

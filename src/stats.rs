@@ -8,7 +8,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::media::Kind;
+use crate::media::{Kind, VideoCodec};
 
 /// `kind="audio"` or `kind="video"`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -31,6 +31,28 @@ pub struct PipelineLabel {
     pub pipeline: &'static str,
 }
 
+/// Who encodes a codec, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct EncoderLabel {
+    /// `h264` or `vp8`.
+    pub codec: &'static str,
+    /// GStreamer's element, or `none`.
+    pub encoder: &'static str,
+    /// Why this one, in words.
+    pub reason: String,
+}
+
+/// Who decodes a codec, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct DecoderLabel {
+    /// `h264` or `vp8`.
+    pub codec: &'static str,
+    /// GStreamer's element, or `none`.
+    pub decoder: &'static str,
+    /// Why this one, in words.
+    pub reason: String,
+}
+
 /// Every metric, shared by reference; recording never blocks.
 #[derive(Debug)]
 pub struct Stats {
@@ -43,6 +65,8 @@ pub struct Stats {
     pub listeners: Gauge,
     decoders: Family<KindLabel, Gauge>,
     encoders: Family<KindLabel, Gauge>,
+    video_encoder: Family<EncoderLabel, Gauge>,
+    video_decoder: Family<DecoderLabel, Gauge>,
     /// Work of one video tick (scale and compose), seconds.
     pub mix_seconds: Histogram,
     /// Video ticks of all rooms.
@@ -79,6 +103,18 @@ impl Default for Stats {
             "quilt_encoders",
             "Encoders: one for each distinct mix",
             encoders.clone(),
+        );
+        let video_encoder = Family::default();
+        registry.register(
+            "quilt_video_encoder_info",
+            "Who encodes each codec, and why; always 1",
+            video_encoder.clone(),
+        );
+        let video_decoder = Family::default();
+        registry.register(
+            "quilt_video_decoder_info",
+            "Who decodes each codec, and why; always 1",
+            video_decoder.clone(),
         );
         let mix_seconds = Histogram::new([
             0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.04, 0.08,
@@ -127,6 +163,8 @@ impl Default for Stats {
             listeners,
             decoders,
             encoders,
+            video_encoder,
+            video_decoder,
             mix_seconds,
             mix_ticks,
             mix_late_ticks,
@@ -152,6 +190,26 @@ impl Stats {
     /// The gauge of encoders of a kind.
     pub fn encoders(&self, kind: Kind) -> Gauge {
         self.encoders.get_or_create(&label(kind)).clone()
+    }
+
+    /// Shows who encodes a codec, and why.
+    pub fn video_encoder(&self, codec: VideoCodec, element: &'static str, reason: &str) {
+        let label = EncoderLabel {
+            codec: codec_label(codec),
+            encoder: element,
+            reason: reason.into(),
+        };
+        self.video_encoder.get_or_create(&label).set(1);
+    }
+
+    /// Shows who decodes a codec, and why.
+    pub fn video_decoder(&self, codec: VideoCodec, element: &'static str, reason: &str) {
+        let label = DecoderLabel {
+            codec: codec_label(codec),
+            decoder: element,
+            reason: reason.into(),
+        };
+        self.video_decoder.get_or_create(&label).set(1);
     }
 
     /// Counts items dropped by a bounded queue.
@@ -203,6 +261,13 @@ fn label(kind: Kind) -> KindLabel {
             Kind::Audio => "audio",
             Kind::Video => "video",
         },
+    }
+}
+
+fn codec_label(codec: VideoCodec) -> &'static str {
+    match codec {
+        VideoCodec::H264 => "h264",
+        VideoCodec::Vp8 => "vp8",
     }
 }
 

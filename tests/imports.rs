@@ -30,7 +30,7 @@ const MAY_NAME: [(&str, &[&str]); 10] = [
     ("mix", &["gst", "decode", "encode"]),
     ("peer", &[]),
     ("room", &["gst", "decode", "encode", "mix", "peer"]),
-    ("config", &["room"]),
+    ("config", &["encode", "room"]),
     ("systemd", &[]),
     ("server", &["config", "gst", "peer", "room"]),
     (

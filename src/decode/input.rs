@@ -15,7 +15,7 @@ use std::sync::{Mutex, PoisonError, Weak};
 
 use gstreamer::prelude::*;
 use gstreamer::{Buffer, Caps, ClockTime, Event, EventView, FlowError, Memory, Pad, PadProbeData};
-use gstreamer::{PadDirection, PadProbeInfo, PadProbeReturn, PadProbeType};
+use gstreamer::{PadDirection, PadProbeInfo, PadProbeReturn, PadProbeType, QueryViewMut};
 
 use super::unwrap::Unwrap;
 use crate::gst::{Error, Pipeline};
@@ -80,6 +80,14 @@ impl Input {
                     tap.keyframe_wanted();
                 }
                 true
+            })
+            // Live, and nothing waits here: decoders that ask keep no picture back.
+            .query_function(|pad, parent, query| match query.view_mut() {
+                QueryViewMut::Latency(latency) => {
+                    latency.set(true, ClockTime::ZERO, ClockTime::NONE);
+                    true
+                }
+                _ => gstreamer::Pad::query_default(pad, parent, query),
             })
             .build();
         pad.set_active(true).map_err(|e| refuse(e.to_string()))?;

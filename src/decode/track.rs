@@ -37,8 +37,12 @@ pub enum Happening {
 pub trait Medium: Tap {
     /// Audio or video, for the gauge.
     fn kind(&self) -> Kind;
-    /// The pipeline's text.
+    /// The text of the next pipeline.
     fn pipeline(&self) -> &'static str;
+    /// What fills the text's placeholders besides `latency`.
+    fn values(&self) -> Vec<(&'static str, Value)> {
+        Vec::new()
+    }
     /// What the packets carry.
     fn encoding(&self) -> Encoding;
     /// How long the jitter buffer should wait for a hole now, ms.
@@ -163,7 +167,8 @@ impl<M: Medium> Track<M> {
 
     fn build(&self, generation: u64) -> Result<Running, Error> {
         let latency = self.medium.latency();
-        let values = [("latency", Value::Int(latency.into()))];
+        let mut values = self.medium.values();
+        values.push(("latency", Value::Int(latency.into())));
         let pipeline = self.library.build(self.medium.pipeline(), &values)?;
         let me = self.me.clone();
         pipeline.on_error(Box::new(move |text| {

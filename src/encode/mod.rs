@@ -2,7 +2,9 @@
 
 pub mod audio;
 pub mod backend;
+pub mod choice;
 pub mod in_flight;
 pub mod keyframe;
 mod packets;
+pub mod trial;
 pub mod video;

@@ -4,14 +4,17 @@
 //! - [`library`]: the texts of `pipelines/*.gst`, embedded or from a folder.
 //! - [`pipeline`]: one running pipeline. Its state only climbs, its error is reported once and
 //!   ends that pipeline alone, and dropping it never blocks.
+//! - [`choice`], [`trial`]: which of several elements does a job, found by trying them.
 //! - [`watchdog`]: notices "takes input, gives no output" (pure), and the one thread that asks.
 //!
 //! Nothing here knows what a pipeline is for. The grammar of the texts is in
 //! `pipelines/README.md`; `tests/pipelines.rs` holds every file to it.
 
+pub mod choice;
 pub mod library;
 pub mod pipeline;
 pub mod template;
+pub mod trial;
 pub mod watchdog;
 
 use std::sync::OnceLock;
@@ -19,7 +22,7 @@ use std::sync::OnceLock;
 pub use gstreamer::Buffer;
 pub use library::Library;
 pub use pipeline::{Pipeline, wait_until_stopped};
-pub use template::{Spec, Value};
+pub use template::{Hardware, Spec, Value};
 
 /// What can go wrong between a pipeline's text and its running.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -98,8 +98,13 @@ impl Pipeline {
             match message.view() {
                 MessageView::Error(error) => {
                     let source = message.src().map(|s| s.name().to_string());
-                    let text = format!("{}: {}", source.unwrap_or_default(), error.error());
-                    tracing::debug!(pipeline = name, debug = ?error.debug(), "{text}");
+                    let mut text = format!("{}: {}", source.unwrap_or_default(), error.error());
+                    let whole = error.debug();
+                    // Below the place in the source, some say more than that data stopped.
+                    if let Some((_, detail)) = whole.as_ref().and_then(|all| all.split_once('\n')) {
+                        text = format!("{text} ({})", detail.trim().replace('\n', " "));
+                    }
+                    tracing::debug!(pipeline = name, debug = ?whole, "{text}");
                     let before = stage.fetch_max(Stage::Failed as u8, Ordering::AcqRel);
                     if before < Stage::Failed as u8 {
                         told(text);

@@ -27,6 +27,37 @@ pub struct Spec {
     pub inputs: &'static [(&'static str, &'static str)],
 }
 
+/// A text around an element that is there only with its hardware: `{element}` in it.
+#[derive(Debug, Clone, Copy)]
+pub struct Hardware {
+    /// The text; its values lack `element`.
+    pub spec: Spec,
+    /// What `{element}` may stand for.
+    pub elements: &'static [&'static str],
+    /// An element of every machine that takes and gives the same: with it in the other's place,
+    /// the rest of the text can be parsed anywhere.
+    pub stand_in: &'static str,
+}
+
+impl Hardware {
+    /// Every placeholder with a value, `{element}` among them.
+    pub fn values(&self, element: &'static str) -> Vec<(&'static str, Value)> {
+        let mut values = self.spec.values.to_vec();
+        values.push(("element", Value::Word(element)));
+        values
+    }
+}
+
+/// Whether a text is one of `hardware`'s. Panics if it is and `element` is not of its elements.
+#[cfg(test)]
+pub fn wants_hardware(hardware: &[Hardware], text: &Spec, element: &str) -> bool {
+    let mut texts = hardware.iter();
+    let found = texts.find(|hardware| hardware.spec.name == text.name);
+    let named = found.is_none_or(|hardware| hardware.elements.contains(&element));
+    assert!(named, "{} for {element}", text.name);
+    found.is_some()
+}
+
 /// Strips `#` lines and replaces every `{name}`; what is left is one launch line.
 pub fn fill(name: &'static str, text: &str, values: &[(&str, Value)]) -> Result<String, Error> {
     let refuse = |reason: String| Error::Fill { name, reason };

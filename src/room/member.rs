@@ -18,6 +18,8 @@ pub struct Member {
     id: ParticipantId,
     room: mpsc::Sender<Command>,
     engine: Arc<Engine>,
+    /// The codec that all get, whatever they prefer.
+    only: Option<VideoCodec>,
     uplink: Option<Arc<Uplink>>,
     peer: Option<Peer>,
     present: watch::Receiver<()>,
@@ -28,12 +30,14 @@ impl Member {
         id: ParticipantId,
         room: mpsc::Sender<Command>,
         engine: Arc<Engine>,
+        only: Option<VideoCodec>,
         present: watch::Receiver<()>,
     ) -> Self {
         Self {
             id,
             room,
             engine,
+            only,
             uplink: None,
             peer: None,
             present,
@@ -64,6 +68,7 @@ impl Member {
             .uplink
             .clone()
             .expect("a member is handed out only once admitted");
+        let prefer = self.only.or(prefer);
         let options = Options { prefer };
         let (peer, answer) = self.engine.accept(sdp, options, uplink).await?;
         self.peer = Some(peer.clone());

@@ -3,9 +3,11 @@
 //! [`state`] decides and is pure; [`actor`] is the one task that owns a room, carries its
 //! decisions out on [`wiring`] (decoders, mixes, encoders) and speaks to its [`member`]s;
 //! [`registry`] finds rooms by name. What people say beside the picture is [`talk`]'s, and who may
-//! say and do what is [`floor`]'s; both are pure, too.
+//! say and do what is [`floor`]'s; both are pure, too. [`codecs`] chooses at start who encodes and
+//! decodes.
 
 pub mod actor;
+pub mod codecs;
 pub mod floor;
 pub mod member;
 pub mod mixes;

@@ -151,6 +151,7 @@ impl Registry {
                 id,
                 handle.commands.clone(),
                 self.engine.clone(),
+                self.context.codecs.only(),
                 self.members.subscribe(),
             );
             if let Ok(welcome) = welcome.await {
@@ -325,6 +326,7 @@ mod tests {
         let context = Context {
             library: crate::gst::Library::embedded(),
             stats,
+            codecs: crate::room::codecs::Codecs::software(),
             fps: 25,
             video_bitrate: 1_500_000,
         };

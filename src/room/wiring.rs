@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::decode;
 use crate::encode;
+use crate::encode::backend::Backend;
 use crate::fanout::{Fanout, Listener, ListenerId};
 use crate::gst;
 use crate::id::ParticipantId;
@@ -16,6 +17,7 @@ use crate::media::{EncodedAudio, EncodedPicture, Fanned, Fit, Kind, VideoCodec};
 use crate::mix;
 use crate::mix::plan::{self, MixEvent, MixId};
 use crate::peer::Peer;
+use crate::room::codecs::Codecs;
 use crate::room::state::{Effect, State, VideoKey};
 use crate::room::uplink::Uplink;
 use crate::stats::{Counted, Stats};
@@ -26,6 +28,8 @@ pub struct Context {
     pub library: gst::Library,
     /// Figures.
     pub stats: Arc<Stats>,
+    /// Who encodes and decodes.
+    pub codecs: Codecs,
     /// Pictures a second of every mix.
     pub fps: u32,
     /// Bit/s of a full-size mix.
@@ -59,6 +63,7 @@ pub struct Wiring {
 }
 
 struct VideoOut {
+    backend: Option<Backend>,
     key: VideoKey,
     fanout: Arc<Fanout<EncodedPicture>>,
     /// None while it could not be started; a failure was told then.
@@ -171,8 +176,9 @@ impl Wiring {
         let tell = self.tell.clone();
         match (kind, codec) {
             (Kind::Video, Some(codec)) => {
+                let backend = self.context.codecs.decoder(codec);
                 let events = Arc::new(move |event| tell(MediaEvent::Video(id, event)));
-                let decoder = decode::video::Decoder::start(codec, library, stats, sync, events)?;
+                let decoder = decode::video::Decoder::start(backend, library, stats, sync, events)?;
                 seat.frames = Some(decoder.frames());
                 seat.uplink.video_ready(Arc::new(decoder));
             }
@@ -191,7 +197,10 @@ impl Wiring {
     pub fn carry_out(&mut self, state: &State, effects: &[Effect]) {
         for effect in effects {
             match effect {
-                Effect::OpenVideo(mix, key) => self.open_video(*mix, *key, Arc::default()),
+                Effect::OpenVideo(mix, key) => {
+                    let backend = self.context.codecs.encoder(key.codec);
+                    self.open_video(*mix, *key, Arc::default(), backend);
+                }
                 Effect::OpenAudio(mix, _) => {
                     self.audio.insert(*mix, Arc::default());
                 }
@@ -209,10 +218,16 @@ impl Wiring {
         }
     }
 
-    /// Starts the encoder of a mix again after it failed. Its listeners stay.
+    /// Starts the encoder of a mix again after it failed. Its listeners stay. Where hardware
+    /// failed, software goes on: devices have so many encoders and no more.
     pub fn restart(&mut self, state: &State, mix: MixId) {
         if let Some(out) = self.video.remove(&mix) {
-            self.open_video(mix, out.key, out.fanout);
+            let mut backend = out.backend;
+            if backend.is_some_and(|backend| backend.is_hardware()) {
+                tracing::warn!(?backend, "hardware fails; the mix is encoded in software");
+                backend = Codecs::software().encoder(out.key.codec);
+            }
+            self.open_video(mix, out.key, out.fanout, backend);
             self.publish(state);
         }
     }
@@ -237,27 +252,39 @@ impl Wiring {
         }
     }
 
-    fn open_video(&mut self, mix: MixId, key: VideoKey, fanout: Arc<Fanout<EncodedPicture>>) {
-        let config = encode::video::Config {
-            codec: key.codec,
-            size: key.size,
-            fps: self.context.fps,
-            bitrate: self.context.video_bitrate,
-        };
+    fn open_video(
+        &mut self,
+        mix: MixId,
+        key: VideoKey,
+        fanout: Arc<Fanout<EncodedPicture>>,
+        backend: Option<Backend>,
+    ) {
         let (library, stats) = (&self.context.library, &self.context.stats);
         let tell = self.tell.clone();
         let events = {
             let tell = tell.clone();
             Arc::new(move |event| tell(MediaEvent::Encoder(mix, event)))
         };
-        let started = encode::video::Encoder::start(config, library, stats, fanout.clone(), events);
-        let encoder = started
-            .inspect_err(|error| {
-                let failed = encode::video::Event::Failed(error.to_string());
+        let config = backend.map(|backend| encode::video::Config {
+            backend,
+            size: key.size,
+            fps: self.context.fps,
+            bitrate: self.context.video_bitrate,
+        });
+        let start = |config| {
+            encode::video::Encoder::start(config, library, stats, fanout.clone(), events)
+                .map_err(|error| error.to_string())
+        };
+        let encoder = config
+            .ok_or_else(|| format!("nothing here encodes {}", key.codec.name()))
+            .and_then(start)
+            .inspect_err(|why| {
+                let failed = encode::video::Event::Failed(why.clone());
                 tell(MediaEvent::Encoder(mix, failed));
             })
             .ok();
         let out = VideoOut {
+            backend,
             key,
             fanout,
             encoder,

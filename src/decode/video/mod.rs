@@ -4,8 +4,10 @@
 //! - `payload`: which packets are refused, and at which a decoder can start.
 //! - `requests`: when to ask the publisher for a keyframe.
 //! - `patience`: how long to wait for retransmissions.
+//! - [`Backend`], [`trial`]: who decodes, and whether it works here.
 //! - `book`: what is known of the pictures inside the decoder.
 
+mod backend;
 mod book;
 mod frames;
 mod pace;
@@ -14,7 +16,9 @@ mod payload;
 mod requests;
 #[cfg(test)]
 mod tests;
+pub mod trial;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -28,10 +32,12 @@ use super::input::{self, Encoding, Tap};
 use super::sync::Sync;
 use super::track::{Happening, Medium, Track};
 use crate::clock::{self, MediaTime};
+use crate::gst::choice::Candidate as _;
 use crate::gst::{Error, Library, Spec, Value};
 use crate::media::{Kind, RtpPacket, Size, VIDEO_CLOCK, VideoCodec};
 use crate::stats::Stats;
 
+pub use backend::{Backend, HARDWARE, OPENH264};
 pub use frames::{Frame, Frames};
 
 /// What this module looks up in `decode-h264.gst`.
@@ -58,7 +64,7 @@ const GATE: Duration = Duration::from_secs(3);
 pub enum Event {
     /// Ask the publisher for a keyframe (PLI). At most one in 500 ms.
     KeyframeNeeded,
-    /// The first picture.
+    /// The first picture, and the first after [`Event::Stalled`] or [`Event::Failed`].
     Started(Size),
     /// Pictures of another size from here on.
     SizeChanged(Size),
@@ -82,22 +88,35 @@ pub struct Decoder {
 
 impl Decoder {
     /// Builds the pipeline: 2 ms, or 100 ms the first time in a process. `sync` is the
-    /// participant's, shared with their audio.
+    /// participant's, shared with their audio. Where hardware fails, software goes on: devices
+    /// have so many decoders and no more.
     pub fn start(
-        codec: VideoCodec,
+        backend: Backend,
         library: &Library,
         stats: &Arc<Stats>,
         sync: Arc<Sync>,
         events: Events,
     ) -> Result<Self, Error> {
-        let video = Video {
-            codec,
-            frames: Arc::new(Frames::new(sync)),
-            stats: stats.clone(),
-            events,
-            state: Mutex::default(),
+        let frames = Arc::new(Frames::new(sync));
+        let start = |backend: Backend| {
+            let video = Video {
+                codec: backend.codec(),
+                backend,
+                broken: AtomicBool::new(false),
+                frames: frames.clone(),
+                stats: stats.clone(),
+                events: events.clone(),
+                state: Mutex::default(),
+            };
+            Track::start(video, library, stats)
         };
-        let track = Track::start(video, library, stats)?;
+        let track = match start(backend) {
+            Err(error) if backend.is_hardware() => {
+                tracing::warn!("{error}; the track is decoded in software");
+                start(Backend::software(backend.codec()))?
+            }
+            started => started?,
+        };
         Ok(Self { track })
     }
 
@@ -114,6 +133,9 @@ impl Decoder {
 
 struct Video {
     codec: VideoCodec,
+    backend: Backend,
+    /// The backend failed this track.
+    broken: AtomicBool,
     frames: Arc<Frames>,
     stats: Arc<Stats>,
     events: Events,
@@ -135,6 +157,22 @@ struct State {
 impl Video {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who decodes the next pipeline.
+    fn backend(&self) -> Backend {
+        match self.broken.load(Ordering::Relaxed) {
+            true => Backend::software(self.codec),
+            false => self.backend,
+        }
+    }
+
+    /// The pipeline gave up: hardware is not asked again.
+    fn broke(&self) {
+        if self.backend.is_hardware() && !self.broken.swap(true, Ordering::Relaxed) {
+            let element = self.backend.element();
+            tracing::warn!("{element} does not go on; the track is decoded in software");
+        }
     }
 
     fn want_keyframe(&self) {
@@ -204,10 +242,17 @@ impl Medium for Video {
     }
 
     fn pipeline(&self) -> &'static str {
-        match self.codec {
-            VideoCodec::H264 => H264.name,
-            VideoCodec::Vp8 => VP8.name,
-        }
+        self.backend().spec().name
+    }
+
+    fn values(&self) -> Vec<(&'static str, Value)> {
+        let backend = self.backend();
+        let element = ("element", Value::Word(backend.element()));
+        backend
+            .is_hardware()
+            .then_some(element)
+            .into_iter()
+            .collect()
     }
 
     fn encoding(&self) -> Encoding {
@@ -291,6 +336,7 @@ impl Medium for Video {
     fn restarted(&self, now: MediaTime) {
         let mut state = self.lock();
         state.book.clear();
+        state.size = None;
         state.gate = Some(now);
         let ask = state.requests.start(now, false);
         drop(state);
@@ -304,13 +350,19 @@ impl Medium for Video {
 
     fn tell(&self, happening: Happening) {
         (self.events)(match happening {
-            Happening::Stalled => Event::Stalled,
+            Happening::Stalled => {
+                self.broke();
+                Event::Stalled
+            }
             Happening::Frozen => {
                 self.frames.clear();
                 Event::Frozen
             }
             Happening::Resumed => Event::Resumed,
-            Happening::Failed(reason) => Event::Failed(reason),
+            Happening::Failed(reason) => {
+                self.broke();
+                Event::Failed(reason)
+            }
         });
     }
 }

@@ -48,7 +48,8 @@ impl Bench {
         let (tell, events) = ears();
         let stats = Arc::new(Stats::default());
         let library = Library::embedded();
-        let decoder = Decoder::start(codec, &library, &stats, Arc::default(), tell).unwrap();
+        let backend = Backend::software(codec);
+        let decoder = Decoder::start(backend, &library, &stats, Arc::default(), tell).unwrap();
         Self {
             decoder,
             events,

@@ -25,7 +25,7 @@ use crate::clock::MediaTime;
 use crate::config::Written;
 use crate::decode::video::Frame;
 use crate::encode;
-use crate::encode::backend::Backend;
+use crate::encode::choice::Encoders;
 use crate::encode::video::Config;
 use crate::gst::{Library, Value};
 use crate::media::{AUDIO_CLOCK, AUDIO_FRAME, Fit, Rect, Rotation, Size, VideoCodec};
@@ -242,14 +242,16 @@ impl Mix {
         participants: usize,
         fps: u32,
     ) -> anyhow::Result<Self> {
+        // `quilt bench` has the server encode in software, too.
+        let backend = Encoders::software().of(VideoCodec::H264);
+        let backend = backend.context("no H.264 encoder is installed")?;
         let config = Config {
-            codec: VideoCodec::H264,
+            backend,
             size: defaults.canvas,
             fps,
             bitrate: defaults.bitrate,
         };
         let others = participants.saturating_sub(1);
-        let backend = Backend::of(config.codec).context("no H.264 encoder is installed")?;
         let pipeline = library.build(backend.spec().name, &backend.values(&config))?;
         let caps = pipeline.app_src("source")?.caps();
         let encoder = pipeline.element("encoder")?;
