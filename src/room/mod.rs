@@ -9,6 +9,7 @@ pub mod actor;
 pub mod floor;
 pub mod member;
 pub mod mixes;
+mod names;
 pub mod registry;
 pub mod state;
 pub mod talk;
