@@ -31,10 +31,15 @@ impl Allowance {
 
     /// Takes one; `false` if there is none left.
     pub fn take(&mut self, now: Instant) -> bool {
+        self.take_many(1.0, now)
+    }
+
+    /// Takes so many; `false` if there are fewer left.
+    pub fn take_many(&mut self, count: f64, now: Instant) -> bool {
         self.refill(now);
-        let taken = self.left >= 1.0;
+        let taken = self.left >= count;
         if taken {
-            self.left -= 1.0;
+            self.left -= count;
         }
         taken
     }
@@ -48,7 +53,7 @@ impl Allowance {
     fn refill(&mut self, now: Instant) {
         let gained = now.saturating_duration_since(self.at).as_secs_f64() * self.rate.a_second;
         self.left = (self.left + gained).min(self.rate.burst);
-        self.at = now;
+        self.at = self.at.max(now);
     }
 }
 
@@ -73,6 +78,8 @@ mod tests {
         let later = start + Duration::from_secs(1);
         let refilled = (0..1000).filter(|_| allowance.take(later)).count();
         assert_eq!(refilled, 10);
+        assert!(!allowance.take(start), "time does not go back");
+        assert!(!allowance.take(later));
         assert!(allowance.full(later + Duration::from_secs(12)));
     }
 }

@@ -15,7 +15,7 @@
 //!
 //! | module | what it knows |
 //! |---|---|
-//! | [`id`], [`clock`], [`allowance`], [`media`], [`signalling`], [`strict_json`] | the vocabulary; imports nobody above |
+//! | [`id`], [`clock`], [`allowance`], [`quiet`], [`media`], [`signalling`], [`strict_json`] | the vocabulary; imports nobody above |
 //! | [`stats`], [`fanout`] | figures; one producer with many listeners |
 //! | [`gst`] | pipelines as text, their state, errors and watchdogs |
 //! | [`decode`] | one pipeline a track: RTP in, pictures and samples out, lip sync |
@@ -46,12 +46,15 @@ pub mod config;
 pub mod decode;
 pub mod encode;
 pub mod fanout;
+#[cfg(test)]
+mod fuzz;
 pub mod gst;
 pub mod id;
 pub mod load;
 pub mod media;
 pub mod mix;
 pub mod peer;
+pub mod quiet;
 pub mod room;
 pub mod server;
 pub mod signalling;

@@ -12,9 +12,12 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use quilt::config::{Written, check_environment};
 use quilt::id::RoomName;
 use quilt::load;
+use quilt::quiet;
 use quilt::systemd::Manager;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// The first signal begins the end, the second hastens it; more say nothing new.
 const STOPS: usize = 2;
@@ -63,13 +66,19 @@ fn main() -> ExitCode {
 
 fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
     share_arenas();
-    tracing_subscriber::fmt()
-        .with_env_filter(
+    tracing_subscriber::registry()
+        .with(
             tracing_subscriber::EnvFilter::try_from_env("QUILT_LOG")
                 .unwrap_or_else(|_| "error,quilt=info".into()),
         )
-        .with_writer(std::io::stderr)
-        .with_ansi(colours())
+        .with(quiet::Ceiling::new(|lines| {
+            eprintln!("({lines} more lines about strangers and their packets)");
+        }))
+        .with(
+            tracing_subscriber::fmt::layer()
+                .with_writer(std::io::stderr)
+                .with_ansi(colours()),
+        )
         .init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

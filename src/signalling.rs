@@ -369,7 +369,8 @@ pub struct MapTile {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
-    /// Not JSON, wrong types, unknown fields or types, duplicate keys.
+    /// Not JSON, wrong types, unknown fields or types, duplicate keys. Closes if what came is not
+    /// even a WebSocket's frame.
     BadMessage,
     /// Longer than [`MAX_FRAME`]; closes.
     TooLarge,
@@ -377,7 +378,7 @@ pub enum ErrorCode {
     BadName,
     /// The offer cannot be used; the text says why.
     BadSdp,
-    /// The candidate cannot be parsed.
+    /// The candidate cannot be parsed, or nobody can be at its address.
     BadCandidate,
     /// `join` twice on one socket.
     AlreadyJoined,
@@ -438,6 +439,8 @@ pub enum ByeReason {
     Ended,
     /// The same session came in by another connection.
     Replaced,
+    /// This client sent far more than video and audio can need.
+    SendsTooMuch,
 }
 
 /// Why a frame could not be read as a command.
@@ -548,6 +551,35 @@ mod tests {
         }
         let refused = read(r#"{"id":8,"type":"join","name":"\u0007"}"#).unwrap_err();
         assert_eq!(refused.code, ErrorCode::BadName);
+    }
+
+    #[test]
+    fn fuzz_commands() {
+        let corpus: [&[u8]; 5] = [
+            br#"{"id":1,"type":"join","name":"Ann","codec":"vp8","view":false}"#,
+            br#"{"id":2,"type":"offer","sdp":"v=0\r\n"}"#,
+            br#"{"id":3,"type":"candidate","candidate":"candidate:1 1 udp","mid":"0"}"#,
+            br#"{"id":4,"type":"media","audio":true,"video":false}"#,
+            br#"{"id":5,"type":"leave","a":[1,2.5,{"b":null}]}"#,
+        ];
+        let (mut commands, mut values) = (0, 0);
+        for text in crate::fuzz::texts(&corpus) {
+            if let Ok(value) = strict_json::parse(&text) {
+                // Strict is stricter, and not otherwise different.
+                let lax: serde_json::Value = serde_json::from_str(&text).unwrap();
+                assert_eq!(lax, value, "{text}");
+                values += 1;
+            }
+            match read(&text) {
+                Ok(request) => {
+                    let again = serde_json::to_string(&request).unwrap();
+                    assert_eq!(read(&again), Ok(request), "{text}");
+                    commands += 1;
+                }
+                Err(refused) => assert!(!refused.text.is_empty(), "{text}"),
+            }
+        }
+        assert!(commands > 100 && values > commands, "{commands} {values}");
     }
 
     #[test]

@@ -11,19 +11,21 @@ use std::path::{Path, PathBuf};
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// What everybody speaks of; names nobody but itself.
-const VOCABULARY: [&str; 8] = [
+const VOCABULARY: [&str; 9] = [
     "allowance",
     "clock",
     "fanout",
     "id",
     "media",
+    "quiet",
     "signalling",
     "stats",
     "strict_json",
 ];
 
 /// Which modules each module may name besides itself and the vocabulary.
-const MAY_NAME: [(&str, &[&str]); 10] = [
+const MAY_NAME: [(&str, &[&str]); 11] = [
+    ("fuzz", &[]),
     ("gst", &[]),
     ("decode", &["gst"]),
     ("encode", &["gst"]),

@@ -1,7 +1,7 @@
 //! The room's decisions under random lives: joins, leaves, mutes, stalls, reconnects, in virtual
 //! time. A model carries the effects out and must at every moment be what was promised.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -114,6 +114,10 @@ impl World {
                 "an encoder without a listener"
             );
         }
+        let people = state.people().values().filter(|person| !person.view);
+        let labels: Vec<_> = people.map(|person| person.label.as_str()).collect();
+        let distinct: BTreeSet<_> = labels.iter().collect();
+        assert_eq!(distinct.len(), labels.len(), "namesakes: {labels:?}");
         let stage = state.stage();
         for (id, person) in state.people() {
             let (codec, audio) = receives.get(id).copied().unwrap_or((None, false));

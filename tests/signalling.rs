@@ -35,6 +35,27 @@ async fn everybody_is_told_who_comes_and_goes() {
 }
 
 #[tokio::test]
+async fn namesakes_are_allowed() {
+    let server = Server::start("").await;
+    let mut sockets = [server.socket("a").await, server.socket("a").await];
+    let mut ids = Vec::new();
+    for socket in &mut sockets {
+        let joined = socket.join("Ann").await;
+        ids.push(joined["participant"].clone());
+    }
+    assert_ne!(ids[0], ids[1]);
+    let mut told = sockets[0].next_of("people").await;
+    while told["people"].as_array().unwrap().len() != 2 {
+        told = sockets[0].next_of("people").await;
+    }
+    // Each as they called themselves; the page and the picture tell them apart.
+    for (n, id) in ids.iter().enumerate() {
+        assert_eq!(told["people"][n]["name"], "Ann");
+        assert_eq!(told["people"][n]["id"], *id);
+    }
+}
+
+#[tokio::test]
 async fn viewers_are_counted_and_not_listed() {
     let server = Server::start("").await;
     let mut ann = server.socket("a").await;

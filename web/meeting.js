@@ -84,7 +84,7 @@ function told({ code, text }) {
 }
 
 /** @type {Partial<Record<import('./protocol.js').Bye['reason'], import('./i18n.js').Key>>} */
-const BYE = { shutdown: 'bye_shutdown', media_lost: 'bye_media_lost', room_failed: 'bye_room_failed' };
+const BYE = { shutdown: 'bye_shutdown', media_lost: 'bye_media_lost', room_failed: 'bye_room_failed', sends_too_much: 'bye_sends_too_much' };
 
 /** @param {import('./protocol.js').Bye['reason']} reason */
 function farewell(reason) {

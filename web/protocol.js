@@ -82,7 +82,7 @@
  * @typedef {{ type: 'reaction', from: string, reaction: Reaction }} ReactionNotice
  * @typedef {{ type: 'speaking', speaking: string[] }} SpeakingNotice
  * @typedef {{ type: 'notice', code: string, text: string }} TroubleNotice
- * @typedef {{ type: 'bye', reason: 'shutdown' | 'media_lost' | 'room_failed' | 'removed' | 'ended' | 'replaced' }} Bye
+ * @typedef {{ type: 'bye', reason: 'shutdown' | 'media_lost' | 'room_failed' | 'removed' | 'ended' | 'replaced' | 'sends_too_much' }} Bye
  * @typedef {PeopleNotice | TileMap | SpeakingNotice | TroubleNotice | Bye | ChatLine | ReactionNotice} Notice
  *
  * @typedef {{ type: 'ack', id: number } & Partial<Joined> & Partial<Answered>} Ack

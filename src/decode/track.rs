@@ -133,13 +133,14 @@ impl<M: Medium> Track<M> {
         let (Some((number, new)), Some((input, generation))) = (number, input) else {
             return;
         };
+        // What is not admitted counts too: a stream of nothing but nonsense is a stall.
+        if !packet.payload.is_empty() {
+            self.lock().vitals.input(now);
+        }
         if !self.medium.admit(packet, number, new) {
             return;
         }
         input.set_latency(self.medium.latency());
-        if !packet.payload.is_empty() {
-            self.lock().vitals.input(now);
-        }
         if let Err(error) = input.push(packet, number) {
             let text = match error {
                 FlowError::NotNegotiated => "the stream's format or size is not accepted".into(),

@@ -19,7 +19,7 @@ use crate::clock::{self, MediaTime, NtpTime};
 use crate::id::{DisplayName, ParticipantId, RoomName};
 use crate::media::{AUDIO_CLOCK, Kind, RtpPacket, VIDEO_CLOCK, VideoCodec};
 use crate::peer::{self, State, Uplink};
-use crate::signalling::{AckResult, Command, Message};
+use crate::signalling::{AckResult, Command, Message, TileMap};
 
 /// ICE and DTLS on a good network take a fraction of a second; a minute-long wait would only
 /// hide that something is wrong.
@@ -78,6 +78,7 @@ pub struct Events {
     eyes: Option<(Sampler, Arc<Mutex<Watch>>)>,
     keyframe_requested: AtomicBool,
     state: watch::Sender<Option<State>>,
+    tiles: watch::Sender<Option<TileMap>>,
     ended: watch::Sender<Option<String>>,
 }
 
@@ -122,6 +123,7 @@ impl Client {
             eyes,
             keyframe_requested: AtomicBool::new(false),
             state,
+            tiles: watch::Sender::new(None),
             ended: watch::Sender::new(None),
         });
         let options = peer::client::ClientOptions {
@@ -175,6 +177,15 @@ impl Client {
         self.events.eyes.as_ref().map(|(_, watch)| lock(watch))
     }
 
+    /// Waits until what this client receives is laid out as wished; none: the stay ended before.
+    pub async fn until_tiles(&self, mut wish: impl FnMut(&TileMap) -> bool) -> Option<TileMap> {
+        let mut tiles = self.events.tiles.subscribe();
+        tokio::select! {
+            map = tiles.wait_for(|map| map.as_ref().is_some_and(&mut wish)) => map.ok()?.clone(),
+            _ = self.until_ended() => None,
+        }
+    }
+
     /// Why the server or the network ended the stay, if they did.
     pub fn ended(&self) -> Option<String> {
         self.events.ended.borrow().clone()
@@ -214,8 +225,9 @@ async fn take_notices(mut notices: mpsc::Receiver<Message>, events: Arc<Events>)
         match notice {
             Message::Tiles(map) => {
                 if let Some((_, watch)) = &events.eyes {
-                    lock(watch).tiles(map);
+                    lock(watch).tiles(map.clone());
                 }
+                events.tiles.send_replace(Some(map));
             }
             Message::Notice { code, text } => tracing::warn!(?code, "the server says: {text}"),
             Message::Bye { reason } => events.end(format!("the server said goodbye: {reason:?}")),

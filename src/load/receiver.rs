@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::freeze::Freezes;
 use crate::clock::MediaTime;
-use crate::media::{Kind, RtpPacket, VideoCodec};
+use crate::media::{Kind, RtpPacket, VIDEO_CLOCK, VideoCodec};
 
 /// A packet missing for so long has missed its picture: retransmissions that take longer find
 /// the picture frozen anyway.
@@ -24,6 +24,8 @@ pub struct Receiver {
     began: Option<MediaTime>,
     counts: Counts,
     freezes: Freezes,
+    /// When the last picture came (or counting began), and its RTP time.
+    last: Option<(MediaTime, u32)>,
 }
 
 /// What was counted.
@@ -43,6 +45,11 @@ pub struct Counts {
     pub freezes: u32,
     /// All of them together.
     pub frozen: Duration,
+    /// The longest time between two pictures, as they came.
+    pub longest_gap: Duration,
+    /// The longest time between two pictures by the sender's own clock, whatever the network and
+    /// this machine did to them on the way.
+    pub longest_step: Duration,
 }
 
 impl Receiver {
@@ -57,13 +64,21 @@ impl Receiver {
         }
         self.counts.video_bytes += packet.payload.len() as u64;
         let (counts, freezes) = (&mut self.counts, &mut self.freezes);
-        let first_picture = &mut self.first_picture;
+        let (first_picture, last) = (&mut self.first_picture, &mut self.last);
         self.video
             .packet(codec, packet, &mut counts.lost, |picture| {
                 first_picture.get_or_insert(picture.complete);
                 counts.pictures += 1;
                 counts.keyframes += picture.keyframe as u64;
                 freezes.picture(picture.complete);
+                let this = (picture.complete, picture.timestamp);
+                if let Some((complete, timestamp)) = last.replace(this) {
+                    let gap = picture.complete.since(complete);
+                    let ticks = picture.timestamp.wrapping_sub(timestamp);
+                    let step = Duration::from_secs(ticks.into()) / VIDEO_CLOCK;
+                    counts.longest_gap = counts.longest_gap.max(gap);
+                    counts.longest_step = counts.longest_step.max(step);
+                }
             });
     }
 
@@ -76,6 +91,7 @@ impl Receiver {
             // So that a client whose pictures stop at once is seen to freeze.
             self.freezes.picture(now);
         }
+        self.last = self.last.map(|(_, timestamp)| (now, timestamp));
     }
 
     /// When counting began.
@@ -93,6 +109,9 @@ impl Receiver {
         Counts {
             freezes: self.freezes.count(now),
             frozen: self.freezes.total(now),
+            longest_gap: self.last.map_or(self.counts.longest_gap, |(last, _)| {
+                self.counts.longest_gap.max(now.since(last))
+            }),
             ..self.counts
         }
     }
@@ -101,6 +120,7 @@ impl Receiver {
 /// A picture that could be shown.
 struct Picture {
     keyframe: bool,
+    timestamp: u32,
     /// When the last of its packets to come had come.
     complete: MediaTime,
 }
@@ -213,6 +233,7 @@ impl Pictures {
         self.whole = true;
         shown.then_some(Picture {
             keyframe,
+            timestamp: slot.timestamp,
             complete: self.latest,
         })
     }
@@ -324,6 +345,11 @@ mod tests {
             (500, 1, 0)
         );
         assert_eq!(counts.freezes, 0);
+        let longest = (counts.longest_gap, counts.longest_step);
+        assert_eq!(
+            longest,
+            (Duration::from_millis(40), Duration::from_millis(40))
+        );
     }
 
     #[test]
@@ -335,6 +361,8 @@ mod tests {
         // Pictures 20 to 39 cannot be shown.
         assert_eq!((counts.pictures, counts.lost), (40, 1));
         assert_eq!(counts.freezes, 1, "20 pictures of 40 ms are a freeze");
+        assert_eq!(counts.longest_step, Duration::from_millis(840));
+        assert!(counts.longest_gap >= counts.longest_step);
     }
 
     #[test]

@@ -7,9 +7,14 @@
 //! [`MediaTime::rtp_ticks`]: crate::clock::MediaTime::rtp_ticks
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use rtc::interceptor::Packet;
+use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+use rtc::rtcp::raw_packet::RawPacket;
+use rtc::rtp;
 use tokio::sync::{mpsc, oneshot};
 use webrtc::peer_connection::{PeerConnection, RTCIceCandidateInit, RTCSessionDescription};
 use webrtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
@@ -187,6 +192,13 @@ impl Client {
         let _ = self.link.send(clock::now(), packets);
     }
 
+    /// Sends what no honest client does. Nothing happens unless connected.
+    pub fn send_odd(&self, odd: Odd) {
+        if self.link.is_connected() {
+            self.link.send_odd(odd.packet(&self.link));
+        }
+    }
+
     /// Asks the server for a keyframe, at most every 500 ms.
     pub fn request_keyframe(&self) {
         self.link.request_keyframe(clock::now());
@@ -204,6 +216,53 @@ impl Client {
         if self.commands.send(Command::Close(reply)).await.is_ok() {
             // An error means that it was closed otherwise.
             let _ = closed.await;
+        }
+    }
+}
+
+/// What no honest client sends: for tests of servers. It is encrypted as everything else.
+#[derive(Debug, Clone)]
+pub enum Odd {
+    /// Media of whatever payload type and source.
+    Rtp {
+        /// Negotiated or not.
+        payload_type: u8,
+        /// Anything.
+        ssrc: u32,
+        /// On the wire.
+        sequence: u16,
+        /// Anything.
+        payload: Bytes,
+    },
+    /// These bytes as RTCP. They begin with a header of version 2.
+    Rtcp(Bytes),
+    /// A keyframe request, however many there were before.
+    Pli,
+}
+
+impl Odd {
+    pub(super) fn packet(self, link: &Link) -> Packet {
+        match self {
+            Self::Rtp {
+                payload_type,
+                ssrc,
+                sequence,
+                payload,
+            } => {
+                let header = rtp::Header {
+                    version: 2,
+                    payload_type,
+                    sequence_number: sequence,
+                    ssrc,
+                    ..Default::default()
+                };
+                Packet::Rtp(rtp::Packet { header, payload })
+            }
+            Self::Rtcp(bytes) => Packet::Rtcp(vec![Box::new(RawPacket(bytes))]),
+            Self::Pli => Packet::Rtcp(vec![Box::new(PictureLossIndication {
+                sender_ssrc: link.video.ssrc,
+                media_ssrc: link.remote_video.load(Ordering::Relaxed),
+            })]),
         }
     }
 }

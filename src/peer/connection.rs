@@ -12,7 +12,7 @@ use super::life::{self, Command, Events};
 use super::link::Link;
 use super::negotiation::{Answerer, Request};
 use super::runtime::Sockets;
-use super::sdp::{self, Offer, default_formats};
+use super::sdp::{Offer, default_formats};
 use super::{Error, Options, Uplink, outbound};
 use crate::clock::{self, MediaTime};
 use crate::fanout;
@@ -48,15 +48,6 @@ impl Peer {
         let sent = self.inner.commands.send(command).await;
         sent.map_err(|_| Error::Closed)?;
         answer.await.map_err(|_| Error::Closed)?
-    }
-
-    /// Takes a candidate that the client trickles. It is checked and not used: the client reaches
-    /// us, and its checks tell us its addresses.
-    ///
-    /// # Errors
-    /// If it is no candidate.
-    pub async fn add_candidate(&self, candidate: &str, _mid: Option<&str>) -> Result<(), Error> {
-        Ok(sdp::check_candidate(candidate)?)
     }
 
     /// The codec of the video we send, if the client wants any.

@@ -21,7 +21,15 @@ pub enum Error {
     /// The client's description or candidate is at fault.
     #[error(transparent)]
     Sdp(#[from] SdpError),
-    /// The library refused; mostly the client's description is at fault too.
+    /// The client's description is at fault in a way that the library found.
+    #[error("cannot {step}: {reason}")]
+    Refused {
+        /// What was being done.
+        step: &'static str,
+        /// In the library's words.
+        reason: String,
+    },
+    /// The library refused.
     #[error("cannot {step}: {reason}")]
     Negotiate {
         /// What was being done.
@@ -35,6 +43,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// Names the step at which the library refused what a client sent.
+    pub(super) fn refused<E: std::fmt::Display>(step: &'static str) -> impl FnOnce(E) -> Self {
+        move |reason| Self::Refused {
+            step,
+            reason: reason.to_string(),
+        }
+    }
+
     /// Names the step at which the library refused.
     pub(super) fn at<E: std::fmt::Display>(step: &'static str) -> impl FnOnce(E) -> Self {
         move |reason| Self::Negotiate {

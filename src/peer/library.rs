@@ -62,7 +62,7 @@ pub(super) async fn build(
     role: DtlsRole,
     handler: Arc<dyn PeerConnectionEventHandler>,
 ) -> Result<Arc<dyn PeerConnection>, Error> {
-    let media = media_engine(formats).map_err(Error::at("register codecs"))?;
+    let media = media_engine(formats).map_err(Error::refused("register codecs"))?;
     let settings = SettingEngineBuilder::new()
         .with_multicast_dns_mode(MulticastDnsMode::Disabled)
         // GCM is cheaper; older clients only have the other.

@@ -117,6 +117,7 @@ pub(super) async fn live<N: Negotiator>(
         }
     };
     let mut begun = false;
+    let mut end = State::Closed;
     let mut deadline = Some(Instant::now() + JOIN);
     let closing = loop {
         let expired = async {
@@ -163,6 +164,10 @@ pub(super) async fn live<N: Negotiator>(
                 }
             }
             () = link.wire.ended() => break None,
+            () = link.wire.flooded() => {
+                end = State::CutOff;
+                break None;
+            }
             () = expired => break None,
         }
     };
@@ -173,7 +178,7 @@ pub(super) async fn live<N: Negotiator>(
     drop(negotiator);
     drop(connection);
     if begun {
-        report(State::Closed);
+        report(end);
     }
     if let Some(closed) = closing {
         let _ = closed.send(());

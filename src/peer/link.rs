@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use rtc::interceptor::Packet;
 use tokio::sync::watch;
 
 use super::Uplink;
@@ -98,6 +99,7 @@ struct Outbox {
     packets: VecDeque<(MediaTime, Outgoing)>,
     keyframe_wanted: bool,
     keyframe_asked: Option<MediaTime>,
+    odd: Vec<Packet>,
 }
 
 /// The outbox was full: everything in it is gone, the packets just given included.
@@ -179,11 +181,19 @@ impl Link {
         }
     }
 
-    /// For the driver's side: moves what waits into `packets`; whether a keyframe is wanted.
-    pub fn take(&self, packets: &mut VecDeque<Outgoing>) -> bool {
+    /// Hands the driver a packet that goes out as it is.
+    pub fn send_odd(&self, packet: Packet) {
+        lock(&self.outbox).odd.push(packet);
+        self.wire.ring();
+    }
+
+    /// For the driver's side: moves what waits into `packets`; whether a keyframe is wanted, and
+    /// what goes out as it is.
+    pub fn take(&self, packets: &mut VecDeque<Outgoing>) -> (bool, Vec<Packet>) {
         let mut outbox = lock(&self.outbox);
         packets.extend(outbox.packets.drain(..).map(|(_, packet)| packet));
-        std::mem::take(&mut outbox.keyframe_wanted)
+        let keyframe = std::mem::take(&mut outbox.keyframe_wanted);
+        (keyframe, std::mem::take(&mut outbox.odd))
     }
 
     /// The connection is over: ends [`Link::until_closed`].

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! - One UDP port and one TCP port of the same number serve all connections ([`mux`], [`mux_tcp`]);
-//!   [`routes`] decides whose a datagram is, and that strangers' datagrams are nobody's.
+//!   [`routes`] decides whose a datagram is, and that strangers' datagrams are nobody's; [`flood`],
+//!   how much one client may send.
 //! - Media does not go through the library's track objects: the tap, its innermost interceptor,
 //!   hands packets to the [`Uplink`] on the driver's task and takes outgoing ones from the [`link`].
 //!   It is also where receivers' feedback is read and where sender reports are made, as a function
@@ -24,6 +25,7 @@ pub mod client;
 mod connection;
 mod engine;
 mod error;
+mod flood;
 mod inbound;
 mod introduced;
 mod library;
@@ -42,12 +44,23 @@ mod socket;
 mod sources;
 mod stun;
 mod tap;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 pub use connection::Peer;
 pub use engine::{Engine, Settings, addresses};
 pub use error::Error;
 pub use sdp::SdpError;
+
+/// Takes a candidate that a client trickles. It is checked and not used: the client reaches us,
+/// and its checks tell us its addresses.
+///
+/// # Errors
+/// If it is no candidate, or of an address where nobody can be.
+pub fn check_candidate(candidate: &str) -> Result<(), Error> {
+    Ok(sdp::check_candidate(candidate)?)
+}
 
 /// How to serve one client.
 #[derive(Debug, Clone, Default)]
@@ -66,6 +79,8 @@ pub enum State {
     Disconnected,
     /// Over; everything is freed. The last thing that is reported.
     Closed,
+    /// Over likewise, because the other side sent more than anybody may.
+    CutOff,
 }
 
 /// What happens on a connection. Called on its tasks, which also keep it alive: must not block.

@@ -17,6 +17,7 @@ use super::routes::{PortId, Routes};
 use super::socket::VirtualSocket;
 use super::stun::{self, Binding};
 use super::wire::Wire;
+use crate::allowance::{Allowance, Rate};
 use crate::clock::{self, MediaTime};
 use crate::stats::Stats;
 
@@ -29,6 +30,13 @@ const BATCH: usize = 8;
 const BUFFER: usize = 65_536;
 /// Kernel buffers asked for, bytes: 100 ms of 100 uplinks at 2.5 Mbit/s. The kernel may cap it.
 const SOCKET_BUFFER: usize = 4 << 20;
+
+/// Checks that a connection's agent gets from addresses it does not know: a client tries some
+/// sixteen pairs of addresses twenty times a second. Each costs the agent an HMAC, 20 µs.
+const CHECKS: Rate = Rate {
+    burst: 500.0,
+    a_second: 500.0,
+};
 
 /// A datagram on its way to a driver.
 #[derive(Debug)]
@@ -68,9 +76,28 @@ impl std::fmt::Debug for Shared {
 #[derive(Debug, Default)]
 struct Tables {
     routes: Routes,
-    queues: HashMap<PortId, mpsc::Sender<Datagram>>,
+    inlets: HashMap<PortId, Inlet>,
     streams: HashMap<PortId, mpsc::Sender<Accepted>>,
     last: PortId,
+}
+
+/// The way to a driver.
+#[derive(Debug)]
+struct Inlet {
+    queue: mpsc::Sender<Datagram>,
+    wire: Arc<Wire>,
+    strangers: Allowance,
+}
+
+impl Inlet {
+    /// Whether a datagram may pass. What comes from an address that has not been proven to be the
+    /// client's (a check) must neither be held against the client nor keep the driver busy.
+    fn admit(&mut self, bytes: usize, proven: bool, at: MediaTime) -> bool {
+        match proven {
+            true => self.wire.admit(bytes, at),
+            false => self.strangers.take(at.instant()),
+        }
+    }
 }
 
 impl Mux {
@@ -124,7 +151,7 @@ impl Mux {
     pub fn len(&self) -> (usize, usize) {
         let tables = self.shared.lock();
         let (ports, entries) = tables.routes.len();
-        (ports, entries + tables.queues.len() + tables.streams.len())
+        (ports, entries + tables.inlets.len() + tables.streams.len())
     }
 }
 
@@ -176,7 +203,12 @@ impl MuxPort {
     /// The socket for the driver; `local` is what it believes the address to be.
     pub fn socket(&self, local: SocketAddr) -> VirtualSocket {
         let (sender, queue) = mpsc::channel(PORT_QUEUE);
-        self.0.shared.lock().queues.insert(self.0.id, sender);
+        let inlet = Inlet {
+            queue: sender,
+            wire: self.0.wire.clone(),
+            strangers: Allowance::new(CHECKS, clock::now().instant()),
+        };
+        self.0.shared.lock().inlets.insert(self.0.id, inlet);
         VirtualSocket::new(self.clone(), local, queue)
     }
 
@@ -219,7 +251,7 @@ impl MuxPort {
 
     /// The driver let go of its socket.
     pub fn unplug(&self) {
-        self.0.shared.lock().queues.remove(&self.0.id);
+        self.0.shared.lock().inlets.remove(&self.0.id);
         self.0.wire.end();
     }
 
@@ -247,27 +279,35 @@ impl Shared {
         tables.streams.get(&port).cloned()
     }
 
-    fn route(&self, tables: &mut Tables, datagram: Datagram) {
-        let routes = &mut tables.routes;
-        let port = if stun::is_stun(&datagram.bytes) {
-            match stun::parse(&datagram.bytes) {
+    fn route(&self, tables: &mut Tables, bytes: &[u8], meta: &RecvMeta, arrived: MediaTime) {
+        let (routes, from) = (&mut tables.routes, meta.addr);
+        let port = if stun::is_stun(bytes) {
+            match stun::parse(bytes) {
                 Some(Binding::Request { ufrag, .. }) => {
                     ufrag.and_then(|ufrag| routes.request(ufrag))
                 }
-                Some(Binding::Success { transaction }) => {
-                    routes.success(transaction, datagram.from)
-                }
-                Some(Binding::Error { transaction }) => routes.response(transaction, datagram.from),
-                Some(Binding::Indication) => routes.media(datagram.from),
+                Some(Binding::Success { transaction }) => routes.success(transaction, from),
+                Some(Binding::Error { transaction }) => routes.response(transaction, from),
+                Some(Binding::Indication) => routes.media(from),
                 None => None,
             }
         } else {
-            routes.media(datagram.from)
+            routes.media(from)
         };
-        // What belongs to nobody is dropped without a word: a stranger learns nothing.
-        if let Some(queue) = port.and_then(|port| tables.queues.get(&port))
-            && queue.try_send(datagram).is_err()
-        {
+        // What belongs to nobody is dropped without a word or a copy: a stranger learns nothing
+        // and costs next to nothing.
+        let proven = routes.media(from) == port;
+        let Some(inlet) = port.and_then(|port| tables.inlets.get_mut(&port)) else {
+            return;
+        };
+        let admitted = inlet.admit(bytes.len(), proven, arrived);
+        let datagram = || Datagram {
+            bytes: Bytes::copy_from_slice(bytes),
+            from,
+            to: meta.dst_ip,
+            arrived,
+        };
+        if !admitted || inlet.queue.try_send(datagram()).is_err() {
             self.stats.dropped("udp_in", 1);
         }
     }
@@ -301,15 +341,7 @@ async fn read(shared: Arc<Shared>) {
         let mut tables = shared.lock();
         for (buffer, meta) in buffers.chunks_exact(BUFFER).zip(&metas).take(count) {
             for bytes in buffer[..meta.len].chunks(meta.stride.max(1)) {
-                shared.route(
-                    &mut tables,
-                    Datagram {
-                        bytes: Bytes::copy_from_slice(bytes),
-                        from: meta.addr,
-                        to: meta.dst_ip,
-                        arrived,
-                    },
-                );
+                shared.route(&mut tables, bytes, meta, arrived);
             }
         }
     }

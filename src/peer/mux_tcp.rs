@@ -255,7 +255,13 @@ impl FramedStream {
         let (read_half, write_half) = accepted.stream.into_split();
         let (incoming, queue) = mpsc::channel(QUEUE);
         let (outgoing, to_write) = mpsc::channel(QUEUE);
-        let reader = tokio::spawn(read(read_half, accepted.first, incoming, gate.clone()));
+        let reader = tokio::spawn(read(
+            read_half,
+            accepted.first,
+            incoming,
+            gate.clone(),
+            wire.clone(),
+        ));
         tokio::spawn(write(write_half, to_write));
         Self {
             local,
@@ -286,9 +292,13 @@ async fn read(
     first: Bytes,
     frames: mpsc::Sender<(Bytes, MediaTime)>,
     gate: Arc<Mutex<Gate>>,
+    wire: Arc<Wire>,
 ) {
     let mut frame = first;
     loop {
+        if !wire.admit(frame.len(), clock::now()) {
+            return;
+        }
         let passes = lock(&gate).passes(&frame[2..]);
         // Waiting here is TCP's own back-pressure on the client.
         if passes && frames.send((frame, clock::now())).await.is_err() {

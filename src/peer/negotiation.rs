@@ -111,7 +111,7 @@ impl Answerer {
                 self.roll_back().await;
                 return Err(error);
             }
-            Err(_) => return Err(Error::at("read the offer")("the library panicked")),
+            Err(_) => return Err(Error::refused("read the offer")("the library panicked")),
         };
         self.served = offer.served();
         Ok(answer)
@@ -128,12 +128,12 @@ impl Answerer {
             }
         }
         let remote = RTCSessionDescription::offer(offer.for_library(self.prefer))
-            .map_err(Error::at("read the offer"))?;
+            .map_err(Error::refused("read the offer"))?;
         let connection = &self.connection;
         connection
             .set_remote_description(remote)
             .await
-            .map_err(Error::at("apply the offer"))?;
+            .map_err(Error::refused("apply the offer"))?;
         let local = connection
             .create_answer(None)
             .await

@@ -27,6 +27,7 @@ use super::reports::Sent;
 use super::sdp::{Negotiated, Payload};
 use crate::clock::{self, MediaTime, NtpTime};
 use crate::media::{AudioLevel, Kind, Rotation, RtpPacket};
+use crate::quiet::{Quiet, REFUSED};
 
 /// Distance from the wire: inside of everything the library has.
 pub(super) const SLOT: usize = 20_000;
@@ -44,6 +45,7 @@ pub(super) struct Tap {
     /// RTCP of ours, and whatever else passes on its way out.
     writes: VecDeque<TaggedPacket>,
     next_report: Option<Instant>,
+    unknown: Quiet,
 }
 
 impl Tap {
@@ -58,32 +60,37 @@ impl Tap {
             outgoing: VecDeque::new(),
             writes: VecDeque::new(),
             next_report: None,
+            unknown: Quiet::default(),
+        }
+    }
+
+    /// A packet of a payload type or a source that has no place here.
+    fn unknown(&mut self, header: &rtp::Header, at: MediaTime) {
+        self.link.stats.dropped("inbound_unknown", 1);
+        if let Some(more) = self.unknown.ask(at) {
+            let (connection, ssrc) = (&self.link.cname, header.ssrc);
+            let payload_type = header.payload_type;
+            tracing::info!(target: REFUSED, connection, payload_type, ssrc, more, "unknown RTP");
         }
     }
 
     fn rtp(&mut self, packet: rtp::Packet) {
         let negotiated = self.link.negotiated();
         let header = &packet.header;
+        let arrived = self.link.wire.arrived();
         let codec = match negotiated.payload(header.payload_type) {
             Some(Payload::Media(codec)) => codec,
             // What is left of retransmissions here is padding.
             Some(Payload::Rtx(_)) => return,
-            None => {
-                self.link.stats.dropped("inbound_unknown", 1);
-                return;
-            }
+            None => return self.unknown(header, arrived),
         };
         let kind = codec.kind();
-        let arrived = self.link.wire.arrived();
         let inbound = match kind {
             Kind::Audio => &mut self.audio,
             Kind::Video => &mut self.video,
         };
         match inbound.packet(arrived, header.ssrc, header.sequence_number, codec) {
-            Verdict::Foreign => {
-                self.link.stats.dropped("inbound_unknown", 1);
-                return;
-            }
+            Verdict::Foreign => return self.unknown(header, arrived),
             // Chrome probes for bandwidth by sending packets again.
             Verdict::Repeated => return,
             Verdict::Starts => {
@@ -276,10 +283,12 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Tap {
     }
 
     fn poll_write(&mut self) -> Option<TaggedPacket> {
-        if self.outgoing.is_empty() && self.link.take(&mut self.outgoing) {
-            let request = self.keyframe_request();
+        if self.outgoing.is_empty() {
+            let (keyframe, odd) = self.link.take(&mut self.outgoing);
+            let request = keyframe.then(|| self.keyframe_request()).flatten();
+            let packets = odd.into_iter().chain(request);
             self.writes
-                .extend(request.map(|request| tagged(Instant::now(), request)));
+                .extend(packets.map(|packet| tagged(Instant::now(), packet)));
         }
         if let Some(message) = self.writes.pop_front() {
             return Some(message);

@@ -6,11 +6,13 @@
 //! packets over one by one through the library's channel is a loop of the driver for each.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::task::Context;
 
 use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 
+use super::flood::Flood;
 use crate::clock::MediaTime;
 
 /// One per connection.
@@ -20,6 +22,8 @@ pub(super) struct Wire {
     waker: AtomicWaker,
     arrived: AtomicU64,
     ended: Notify,
+    flood: Mutex<Flood>,
+    flooded: Notify,
 }
 
 impl Wire {
@@ -49,6 +53,22 @@ impl Wire {
     /// When the datagram that the driver is working on was read from the socket.
     pub fn arrived(&self) -> MediaTime {
         MediaTime(self.arrived.load(Ordering::Relaxed))
+    }
+
+    /// A packet of so many bytes came for this connection at `at`. Whether it may pass; where the
+    /// client sends more than anybody may, no more do, and [`Wire::flooded`] ends.
+    pub fn admit(&self, bytes: usize, at: MediaTime) -> bool {
+        let mut flood = self.flood.lock().unwrap_or_else(PoisonError::into_inner);
+        let admitted = flood.admit(bytes, at);
+        if !admitted {
+            self.flooded.notify_one();
+        }
+        admitted
+    }
+
+    /// Waits until the client sends more than anybody may.
+    pub async fn flooded(&self) {
+        self.flooded.notified().await;
     }
 
     /// The driver let go of its socket: it has ended, as it should or by an error.

@@ -14,6 +14,7 @@ use crate::id::{DisplayName, ParticipantId, RoomName, SessionKey};
 use crate::media::Kind;
 use crate::mix::plan::{Level, MixEvent, MixId};
 use crate::peer;
+use crate::quiet::{Quiet, REFUSED};
 use crate::room::state::{Effect, Event, Settings, State};
 use crate::room::talk::{Refusal, Say, Step, Talk, refuse};
 use crate::room::tilemap::tile_map;
@@ -137,6 +138,8 @@ pub struct Handle {
 struct Member {
     notices: mpsc::Sender<Message>,
     connected: bool,
+    /// Trouble with their microphone and their camera.
+    failing: [Quiet; 2],
     _counted: Option<Counted>,
 }
 
@@ -283,6 +286,7 @@ impl Room {
         let member = Member {
             notices: join.notices,
             connected: false,
+            failing: Default::default(),
             _counted: (!join.view).then(|| Counted::new(participants.clone())),
         };
         self.members.insert(id, member);
@@ -374,6 +378,11 @@ impl Room {
                 tracing::info!(room = %self.name, %id, "media disconnected");
             }
             UplinkEvent::State(peer::State::Closed) => self.dismiss(id, ByeReason::MediaLost),
+            UplinkEvent::State(peer::State::CutOff) => {
+                let room = &self.name;
+                tracing::info!(target: REFUSED, %room, %id, "sends more than anybody may");
+                self.dismiss(id, ByeReason::SendsTooMuch);
+            }
         }
     }
 
@@ -438,7 +447,7 @@ impl Room {
         }
     }
 
-    fn audio_decoder(&self, id: ParticipantId, event: decode::audio::Event) {
+    fn audio_decoder(&mut self, id: ParticipantId, event: decode::audio::Event) {
         use decode::audio::Event as Decoder;
         match event {
             Decoder::Stalled => self.uplink_failed(id, Kind::Audio, "nothing could be decoded"),
@@ -448,8 +457,17 @@ impl Room {
         }
     }
 
-    fn uplink_failed(&self, id: ParticipantId, kind: Kind, why: &str) {
-        tracing::warn!(room = %self.name, %id, ?kind, why, "uplink cannot be decoded");
+    /// Says so, unless it was said just now: what is broken stays broken for a while.
+    fn uplink_failed(&mut self, id: ParticipantId, kind: Kind, why: &str) {
+        let now = clock::now();
+        let failing = self.members.get_mut(&id).map(|member| &mut member.failing);
+        let more = failing.and_then(|failing| match kind {
+            Kind::Audio => failing[0].ask(now),
+            Kind::Video => failing[1].ask(now),
+        });
+        let Some(more) = more else { return };
+        let room = &self.name;
+        tracing::info!(target: REFUSED, %room, %id, ?kind, why, more, "uplink cannot be decoded");
         let (code, what) = match kind {
             Kind::Video => (NoticeCode::UplinkVideoFailed, "camera"),
             Kind::Audio => (NoticeCode::UplinkAudioFailed, "microphone"),

@@ -76,15 +76,6 @@ impl Member {
         Ok(answer)
     }
 
-    /// Takes a trickled candidate.
-    pub async fn candidate(&self, text: &str, mid: Option<&str>) -> Result<(), peer::Error> {
-        match &self.peer {
-            Some(peer) => peer.add_candidate(text, mid).await,
-            // Before the offer there is nothing to add it to; the offer will carry it.
-            None => Ok(()),
-        }
-    }
-
     /// Says something in the room, beside the picture.
     pub async fn say(&self, say: Say) -> Result<(), Refusal> {
         let (id, (reply, answer)) = (self.id, oneshot::channel());

@@ -11,6 +11,7 @@ pub mod codecs;
 pub mod floor;
 pub mod member;
 pub mod mixes;
+mod names;
 pub mod registry;
 pub mod state;
 pub mod talk;

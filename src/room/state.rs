@@ -13,6 +13,7 @@ use crate::media::{Kind, Rect, Size, VideoCodec};
 use crate::mix::layout;
 use crate::mix::plan::MixId;
 use crate::room::mixes::Mixes;
+use crate::room::names;
 
 /// Somebody who mutes keeps their own sum for this long, so that a quick unmute changes nothing
 /// and the last fading samples of their own voice never come back to them.
@@ -171,6 +172,8 @@ pub struct Arrangement {
 pub struct Person {
     /// Shown to the others.
     pub name: DisplayName,
+    /// The name as it stands in pictures: nobody else has the same there.
+    pub label: DisplayName,
     /// Only watches.
     pub view: bool,
     /// Microphone unmuted.
@@ -297,7 +300,9 @@ impl State {
                 video,
                 portrait,
             } => {
+                let others = self.people.values().filter(|person| !person.view);
                 let person = Person {
+                    label: names::apart(&name, others.map(|person| &person.label)),
                     name,
                     view,
                     audio,

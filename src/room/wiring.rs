@@ -360,7 +360,7 @@ impl Wiring {
                 let seat = self.seats.get(&place.who);
                 Some(plan::Tile {
                     who: place.who,
-                    name: person.name.clone(),
+                    name: person.label.clone(),
                     rect: place.rect,
                     fit: Fit::Crop,
                     video: seat

@@ -9,12 +9,14 @@ use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use crate::allowance::{Allowance, Rate};
+use crate::clock;
 use crate::id::{DisplayName, RoomName, SessionKey};
 use crate::media::VideoCodec;
 use crate::peer;
+use crate::quiet::{Quiet, REFUSED, cut};
 use crate::room::member::Member;
 use crate::room::registry::{Admission, JoinError, Phase};
 use crate::room::talk::{Refusal, Say};
@@ -38,8 +40,12 @@ const COMMANDS: Rate = Rate {
     burst: 120.0,
     a_second: 10.0,
 };
-/// Frames this much over the limit are read so that the refusal can be sent; larger ones are cut.
+/// Frames this much over the limit are read to their end; of larger ones only the head is.
 const HARD_LIMIT: usize = 4 * MAX_FRAME;
+/// How long a client that is in the middle of sending too much has to read that it is.
+const LINGER: Duration = Duration::from_millis(500);
+/// The longest explanation of a refusal, bytes.
+const MAX_REFUSAL: usize = 400;
 
 /// What is read from the socket at once. Commands are short, and each of thousands of sockets has
 /// such a buffer.
@@ -78,6 +84,8 @@ struct Session {
     /// None until the join.
     seat: Option<Seat>,
     allowance: Allowance,
+    /// What was refused on this socket, and when it was last logged.
+    said: Vec<(ErrorCode, Quiet)>,
 }
 
 struct Seat {
@@ -97,6 +105,7 @@ impl Session {
             socket,
             seat: None,
             allowance: Allowance::new(COMMANDS, Instant::now().into_std()),
+            said: Vec::new(),
         }
     }
 
@@ -135,11 +144,14 @@ impl Session {
                 }
             };
             tokio::select! {
-                frame = self.socket.recv() => {
-                    let Some(Ok(frame)) = frame else { return Err(Over) };
-                    heard = Instant::now();
-                    self.frame(frame).await?;
-                }
+                frame = self.socket.recv() => match frame {
+                    Some(Ok(frame)) => {
+                        heard = Instant::now();
+                        self.frame(frame).await?;
+                    }
+                    Some(Err(error)) => return self.unreadable(error).await,
+                    None => return Err(Over),
+                },
                 notice = notice => {
                     let last = matches!(notice, Message::Bye { .. });
                     self.send(&notice).await?;
@@ -155,6 +167,24 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// What came is no frame of a WebSocket, or a larger one than is ever read. Nothing that
+    /// follows can be made sense of.
+    async fn unreadable(&mut self, error: axum::Error) -> Result<(), Over> {
+        use tokio_tungstenite::tungstenite::Error;
+        let error = error.into_inner();
+        let code = match error.downcast_ref::<Error>() {
+            Some(Error::Capacity(_)) => ErrorCode::TooLarge,
+            Some(Error::Protocol(_) | Error::Utf8(_)) => ErrorCode::BadMessage,
+            // The connection is gone.
+            _ => return Err(Over),
+        };
+        let text = error.to_string();
+        let closed = self.refuse_and_close(None, Refusal { code, text }).await;
+        // The rest of it is never read, so the end is a reset, which may overtake the refusal.
+        sleep(LINGER).await;
+        closed
     }
 
     async fn frame(&mut self, frame: Frame) -> Result<(), Over> {
@@ -214,9 +244,7 @@ impl Session {
                 self.join(admission, codec, token.as_deref()).await
             }
             Command::Offer { sdp } => self.offer(&sdp).await,
-            Command::Candidate { candidate, mid } => {
-                self.candidate(&candidate, mid.as_deref()).await
-            }
+            Command::Candidate { candidate, .. } => self.candidate(&candidate),
             Command::Media { audio, video } => match self.seated() {
                 Ok(seat) => {
                     seat.member.mute(audio, video).await;
@@ -308,7 +336,7 @@ impl Session {
         let answer = seat.member.offer(sdp, seat.prefer).await;
         let sdp = answer.map_err(|error| {
             let code = match error {
-                peer::Error::Sdp(_) => ErrorCode::BadSdp,
+                peer::Error::Sdp(_) | peer::Error::Refused { .. } => ErrorCode::BadSdp,
                 _ => ErrorCode::Internal,
             };
             let text = error.to_string();
@@ -317,13 +345,10 @@ impl Session {
         Ok(AckResult::Answered(Answered { sdp }))
     }
 
-    async fn candidate(
-        &mut self,
-        candidate: &str,
-        mid: Option<&str>,
-    ) -> Result<AckResult, Refusal> {
-        let seat = self.seated()?;
-        match seat.member.candidate(candidate, mid).await {
+    /// Candidates are checked and no more: see [`peer::check_candidate`].
+    fn candidate(&mut self, candidate: &str) -> Result<AckResult, Refusal> {
+        self.seated()?;
+        match peer::check_candidate(candidate) {
             Ok(()) => Ok(AckResult::Done {}),
             Err(error) => Err(Refusal {
                 code: ErrorCode::BadCandidate,
@@ -355,7 +380,9 @@ impl Session {
 
     async fn error(&mut self, id: Option<u32>, refusal: Refusal, closes: bool) -> Result<(), Over> {
         let Refusal { code, text } = refusal;
-        tracing::debug!(room = %self.room, ?code, text, "refused");
+        // It may quote what was sent.
+        let text = cut(&text, MAX_REFUSAL).to_owned();
+        self.log(code, &text);
         let message = Message::Error {
             id,
             code,
@@ -363,6 +390,17 @@ impl Session {
             closes,
         };
         self.send(&message).await
+    }
+
+    fn log(&mut self, code: ErrorCode, text: &str) {
+        let at = self.said.iter().position(|(said, _)| *said == code);
+        let at = at.unwrap_or_else(|| {
+            self.said.push((code, Quiet::default()));
+            self.said.len() - 1
+        });
+        if let Some(more) = self.said[at].1.ask(clock::now()) {
+            tracing::info!(target: REFUSED, room = %self.room, ?code, text, more, "refused");
+        }
     }
 
     async fn send(&mut self, message: &Message) -> Result<(), Over> {

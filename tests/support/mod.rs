@@ -1,6 +1,7 @@
 //! What tests of the transport share: a recorder of what happens on a connection, and a room of
 //! one server and its clients.
 
+#![allow(dead_code, reason = "each test file uses a part")]
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::net::SocketAddr;
@@ -172,11 +173,43 @@ pub fn through(answer: &str, port: u16) -> String {
         .collect()
 }
 
+/// What a DTLS 1.2 client begins a handshake with (RFC 6347).
+pub fn client_hello(random: [u8; 32]) -> Vec<u8> {
+    let mut body = vec![254, 253];
+    body.extend(random);
+    // No session, no cookie, ECDHE-ECDSA with AES-128-GCM, no compression.
+    body.extend([0, 0, 0, 2, 0xc0, 0x2b, 1, 0]);
+    let extensions = [
+        &[0, 10, 0, 4, 0, 2, 0, 23][..],     // P-256
+        &[0, 11, 0, 2, 1, 0],                // uncompressed points
+        &[0, 13, 0, 4, 0, 2, 4, 3],          // ECDSA with SHA-256
+        &[0, 14, 0, 7, 0, 4, 0, 7, 0, 1, 0], // SRTP: GCM, CM
+        &[0, 23, 0, 0],                      // extended master secret
+    ]
+    .concat();
+    body.extend((extensions.len() as u16).to_be_bytes());
+    body.extend(extensions);
+    let length = (body.len() as u32).to_be_bytes();
+    let mut handshake = vec![1];
+    handshake.extend(&length[1..]);
+    handshake.extend([0; 5]);
+    handshake.extend(&length[1..]);
+    handshake.extend(body);
+    let mut record = vec![22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0];
+    record.extend((handshake.len() as u16).to_be_bytes());
+    record.extend(handshake);
+    record
+}
+
 /// A path that loses every `n`th media packet in both directions, starting when told to.
 pub struct LossyPath {
     pub port: u16,
     pub every: Arc<std::sync::atomic::AtomicUsize>,
     pub lost: Arc<std::sync::atomic::AtomicUsize>,
+    /// The end that the server sees.
+    far: Arc<tokio::net::UdpSocket>,
+    /// What went up last.
+    last: Arc<Mutex<Vec<u8>>>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -191,8 +224,10 @@ impl LossyPath {
     pub async fn to(server: SocketAddr) -> Self {
         use std::sync::atomic::{AtomicUsize, Ordering};
         let near = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let far = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let far = Arc::new(tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap());
         far.connect(server).await.unwrap();
+        let (towards, last) = (far.clone(), Arc::<Mutex<Vec<u8>>>::default());
+        let passed = last.clone();
         let port = near.local_addr().unwrap().port();
         let (every, lost) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
         let (wanted, counted) = (every.clone(), lost.clone());
@@ -215,10 +250,11 @@ impl LossyPath {
                         let (length, from) = received.unwrap();
                         client = Some(from);
                         if !loses(&up[..length]) {
-                            far.send(&up[..length]).await.unwrap();
+                            towards.send(&up[..length]).await.unwrap();
                         }
+                        *passed.lock().unwrap() = up[..length].to_vec();
                     }
-                    received = far.recv(&mut down) => {
+                    received = towards.recv(&mut down) => {
                         let length = received.unwrap();
                         if let Some(client) = client && !loses(&down[..length]) {
                             near.send_to(&down[..length], client).await.unwrap();
@@ -231,7 +267,19 @@ impl LossyPath {
             port,
             every,
             lost,
+            far,
+            last,
             task,
         }
+    }
+
+    /// Sends the server something from where it believes the client to be.
+    pub async fn forge(&self, datagram: &[u8]) {
+        self.far.send(datagram).await.unwrap();
+    }
+
+    /// What went up last.
+    pub fn last(&self) -> Vec<u8> {
+        self.last.lock().unwrap().clone()
     }
 }

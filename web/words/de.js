@@ -197,6 +197,7 @@ export const words = {
   bye_shutdown: 'Der Server hält an oder startet neu.',
   bye_media_lost: 'Eine Zeit lang kam weder Bild noch Ton durch.',
   bye_room_failed: 'Der Raum ist auf dem Server ausgefallen und wird neu geöffnet.',
+  bye_sends_too_much: 'Dieses Gerät hat weit mehr gesendet, als ein Treffen braucht.',
   bye_removed: 'Die Leitung hat Sie aus diesem Treffen entfernt.',
   bye_ended: 'Die Leitung hat das Treffen beendet.',
   bye_replaced: 'Sie nehmen jetzt in einem anderen Fenster teil; dieses hat den Raum verlassen.',

@@ -208,6 +208,7 @@ export const words = {
   bye_shutdown: 'The server is stopping or restarting.',
   bye_media_lost: 'No picture or sound got through for a while.',
   bye_room_failed: 'The room broke down on the server and is being opened again.',
+  bye_sends_too_much: 'This device sent far more than a meeting can need.',
   bye_removed: 'The host has removed you from this meeting.',
   bye_ended: 'The host has ended the meeting.',
   bye_replaced: 'You have joined from another window; this one has left.',

@@ -197,6 +197,7 @@ export const words = {
   bye_shutdown: '서버가 멈추거나 다시 시작하고 있습니다.',
   bye_media_lost: '한동안 영상과 소리가 전달되지 않았습니다.',
   bye_room_failed: '서버에서 방에 문제가 생겨 다시 여는 중입니다.',
+  bye_sends_too_much: '이 기기가 회의에 필요한 것보다 훨씬 많은 데이터를 보냈습니다.',
   bye_removed: '진행자가 이 회의에서 내보냈습니다.',
   bye_ended: '진행자가 회의를 종료했습니다.',
   bye_replaced: '다른 창에서 참가했으므로 이 창은 방에서 나왔습니다.',

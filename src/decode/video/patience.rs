@@ -58,11 +58,6 @@ impl Patience {
         let Some((_, given_up)) = late.and_then(|index| self.given_up.remove(index)) else {
             return;
         };
-        eprintln!(
-            "late {sequence} by {:?} wait {:?}",
-            now.since(given_up),
-            self.wait
-        );
         let needed = self.wait + now.since(given_up) + MARGIN;
         // Beyond the most it would not have helped: nothing to learn.
         if needed <= MOST {

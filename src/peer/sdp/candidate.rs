@@ -97,10 +97,12 @@ pub(in crate::peer) fn check_candidate(text: &str) -> Result<(), SdpError> {
         return error("priority");
     }
     let name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
-    if address.parse::<IpAddr>().is_err()
-        && !(address.ends_with(".local") && address.bytes().all(name))
-    {
-        return error("address is neither an IP address nor a .local name");
+    match address.parse::<IpAddr>() {
+        Ok(ip) if reserved(ip) => return error("nobody is reached at its address"),
+        Err(_) if !(address.ends_with(".local") && address.bytes().all(name)) => {
+            return error("address is neither an IP address nor a .local name");
+        }
+        Ok(_) | Err(_) => {}
     }
     if port.parse::<u16>().is_err() {
         return error("port");
@@ -112,6 +114,22 @@ pub(in crate::peer) fn check_candidate(text: &str) -> Result<(), SdpError> {
         return error("an extension without a value");
     }
     Ok(())
+}
+
+/// Whether no single host can have this address (RFC 6890 and its registry): "this network",
+/// multicast, broadcast, examples in texts, what is kept for later. Private addresses and
+/// loopback are where clients of a server at home are.
+fn reserved(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => {
+            let first = ip.octets()[0];
+            first == 0 || first >= 224 || ip.is_documentation()
+        }
+        IpAddr::V6(ip) => {
+            let examples = matches!(ip.segments(), [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..]);
+            ip.is_unspecified() || ip.is_multicast() || examples
+        }
+    }
 }
 
 #[cfg(test)]
@@ -150,7 +168,8 @@ mod tests {
             "candidate:1 1 udp 2122260223 192.168.1.7 50000 typ host generation 0 ufrag abcd",
             "a=candidate:1 1 UDP 1 3c1f2f0e-6c3b-4a2e-9b52-0123456789ab.local 9 typ host",
             "candidate:3 1 tcp 1518214911 10.0.0.2 9 typ host tcptype active",
-            "candidate:4 1 udp 1 2001:db8::1 9 typ relay raddr 0.0.0.0 rport 0",
+            "candidate:4 1 udp 1 2606:4700::1 9 typ relay raddr 0.0.0.0 rport 0",
+            "candidate:5 1 udp 1 127.0.0.1 9 typ host",
             "a=end-of-candidates",
         ];
         for text in good {
@@ -170,5 +189,27 @@ mod tests {
             assert!(check_candidate(text).is_err(), "{text}");
         }
         assert!(check_candidate(&"x ".repeat(1000)).is_err());
+        for address in [
+            "0.0.0.0",
+            "0.1.2.3",
+            "224.0.0.251",
+            "240.0.0.1",
+            "255.255.255.255",
+            "192.0.2.7",
+            "::",
+            "::ffff:0.0.0.0",
+            "::ffff:239.1.1.1",
+            "ff02::fb",
+            "2001:db8::1",
+            "3fff:123::1",
+        ] {
+            let text = format!("candidate:1 1 udp 1 {address} 9 typ host");
+            let refused = check_candidate(&text);
+            assert_eq!(
+                refused,
+                Err(SdpError::Candidate("nobody is reached at its address")),
+                "{text}"
+            );
+        }
     }
 }

@@ -1,6 +1,9 @@
 //! A description cut into its sections; lines are kept as they are.
 
+use std::collections::HashSet;
+
 use super::{MAX_SECTIONS, SdpError};
+use crate::quiet::cut;
 
 /// The longest description that is read, bytes: what a signalling frame may carry.
 pub(super) const MAX_BYTES: usize = 64 * 1024;
@@ -93,6 +96,16 @@ impl Description {
             .retain(|line| !line.starts_with("a=group:BUNDLE"));
         let group = format!("a=group:BUNDLE {}", mids.join(" "));
         self.session.push(group);
+    }
+
+    /// Whether every mid names one section (RFC 5888 section 4): sections are found by them.
+    pub(super) fn check_mids(&self) -> Result<(), SdpError> {
+        let mut seen = HashSet::new();
+        let mut mids = self.sections.iter().filter_map(Section::mid);
+        match mids.find(|mid| !seen.insert(*mid)) {
+            Some(mid) => Err(SdpError::MidTwice(cut(mid, 64).to_owned())),
+            None => Ok(()),
+        }
     }
 
     /// The section with this mid.

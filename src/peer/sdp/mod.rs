@@ -25,6 +25,8 @@ pub(super) use format::{Codec, Format, choose};
 pub(super) use offer::{Offer, default_formats};
 
 use description::MAX_BYTES;
+#[cfg(test)]
+pub(super) use offer::tests;
 
 /// Most media sections of an offer that are looked at.
 pub(super) const MAX_SECTIONS: usize = 32;
@@ -67,6 +69,9 @@ pub enum SdpError {
     /// Audio and video on transports of their own.
     #[error("audio and video have to share one transport (a=group:BUNDLE with mids {0})")]
     NotBundled(String),
+    /// Two sections of one name.
+    #[error("the mid {0} stands twice in the session description")]
+    MidTwice(String),
     /// A later offer without a section that was there before.
     #[error("the section with mid {0} was there before and is missing now")]
     SectionGone(String),

@@ -21,6 +21,7 @@ impl Offer {
     /// Says what is missing or wrong.
     pub fn parse(text: &str, before: &[(Kind, String)]) -> Result<Self, SdpError> {
         let description = Description::parse(text)?;
+        description.check_mids()?;
         let mut offer = Self {
             description,
             audio: None,
@@ -64,7 +65,11 @@ impl Offer {
         for &index in &indices {
             let section = &self.description.sections[index];
             for attribute in ["mid", "ice-ufrag", "ice-pwd", "fingerprint", "rtcp-mux"] {
-                let value = self.description.attribute(section, attribute);
+                let value = match attribute {
+                    // What names a section cannot stand for all of them.
+                    "mid" => section.mid(),
+                    _ => self.description.attribute(section, attribute),
+                };
                 if value.is_none_or(|value| value.is_empty() && attribute != "rtcp-mux") {
                     return Err(SdpError::Missing {
                         section: index + 1,
@@ -145,8 +150,10 @@ impl Offer {
 
     /// The offer as the library gets to see it.
     pub fn for_library(&self, prefer: Option<VideoCodec>) -> String {
+        let mut session = self.description.session.clone();
+        session.retain(|line| !CANDIDATES.iter().any(|name| attribute(line).0 == *name));
         let mut description = Description {
-            session: self.description.session.clone(),
+            session,
             sections: Vec::new(),
         };
         description.set_bundle(&self.mids());
@@ -161,6 +168,15 @@ impl Offer {
         }
         description.text()
     }
+}
+
+/// Attributes about where the client is.
+const CANDIDATES: [&str; 3] = ["candidate", "end-of-candidates", "remote-candidates"];
+
+/// Name and value of an attribute line; both are empty for any other.
+fn attribute(line: &str) -> (&str, &str) {
+    let attribute = line.strip_prefix("a=").unwrap_or("");
+    attribute.split_once(':').unwrap_or((attribute, ""))
 }
 
 fn filtered(section: &Section, formats: &[Format]) -> Section {
@@ -182,16 +198,10 @@ fn filtered(section: &Section, formats: &[Format]) -> Section {
             .join(" ")
     )];
     for line in &section.lines[1..] {
-        let (name, value) = match line.strip_prefix("a=") {
-            Some(attribute) => attribute.split_once(':').unwrap_or((attribute, "")),
-            None => {
-                lines.push(line.clone());
-                continue;
-            }
-        };
+        let (name, value) = attribute(line);
         let keep = match name {
             // Clients reach us; see the module's text.
-            "candidate" | "end-of-candidates" | "remote-candidates" => false,
+            name if CANDIDATES.contains(&name) => false,
             // One layer is asked for: a client without these sends just that.
             "rid" | "simulcast" => false,
             // The port is not 0 any more.
@@ -251,10 +261,10 @@ pub(in crate::peer) fn default_formats(kind: Kind) -> Vec<Format> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::peer) mod tests {
     use super::*;
 
-    pub(in crate::peer::sdp) const CHROME: &str = concat!(
+    pub(in crate::peer) const CHROME: &str = concat!(
         "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1 2 3\r\n",
         "a=msid-semantic: WMS s\r\n",
         "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\n",
@@ -334,6 +344,10 @@ pub(super) mod tests {
                 section: 2,
                 attribute: "fingerprint"
             }
+        );
+        assert_eq!(
+            error(&CHROME.replace("a=mid:3", "a=mid:1")),
+            SdpError::MidTwice("1".into())
         );
         assert_eq!(
             without("a=group:BUNDLE 0 1 2 3\r\n"),
