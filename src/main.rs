@@ -40,6 +40,8 @@ enum Subcommands {
     Serve(Box<Serve>),
     /// Send real WebRTC clients into a room, and report what they see and hear
     Load(load::Options),
+    /// Have clients come and go, and tell what of the server did not go with them
+    Churn(load::churn::ChurnOptions),
     /// Measure what a room costs beside the codecs alone; fails if something was not reached
     Bench(load::bench::BenchOptions),
 }
@@ -65,7 +67,7 @@ fn main() -> ExitCode {
 }
 
 fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    share_arenas();
+    tame_allocator();
     tracing_subscriber::registry()
         .with(
             tracing_subscriber::EnvFilter::try_from_env("QUILT_LOG")
@@ -90,6 +92,11 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
     {
         Subcommands::Serve(serve) => runtime.block_on(run(*serve))?,
         Subcommands::Load(options) => runtime.block_on(generate_load(options))?,
+        Subcommands::Churn(options) => {
+            if !runtime.block_on(churn(options))? {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
         Subcommands::Bench(options) => {
             if !runtime.block_on(load::bench::bench(options))? {
                 return Ok(ExitCode::FAILURE);
@@ -106,15 +113,29 @@ fn colours() -> bool {
     !unwanted && std::io::stderr().is_terminal()
 }
 
-/// Lets threads share two heaps of the C library. By default each of our dozens of threads (three
-/// for a pipeline) grows one of its own, and pictures that are made on one and freed on another
-/// leave holes in both: at eight participants that was 20 % more resident memory.
-fn share_arenas() {
+/// From this size on, bytes, memory is mapped from and given back to the operating system. What is
+/// larger are pictures, which pools keep and hand round, and encoders' and decoders' tables, which
+/// come and go with participants.
+#[cfg(target_env = "gnu")]
+const MAPPED: libc::c_int = 64 * 1024;
+
+/// Keeps the C library from holding on to memory that nobody uses.
+///
+/// Threads share two heaps. By default each of our dozens of threads (three for a pipeline) grows
+/// one of its own, and pictures that are made on one and freed on another leave holes in both: at
+/// eight participants that was 20 % more resident memory.
+///
+/// Large pieces are mapped. By default the C library moves its limit up to the largest piece that
+/// was ever given back, so that after the first picture all of them lie in the heaps, between what
+/// stays: after 500 visits to an empty server that was 370 MB, and 100 MB with a limit that stays.
+/// The CPU time of a room of four is the same.
+fn tame_allocator() {
     #[cfg(target_env = "gnu")]
     // SAFETY: mallopt takes two integers and touches only the allocator's own settings; no other
     // thread runs yet.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 2);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, MAPPED);
     }
 }
 
@@ -126,6 +147,17 @@ async fn generate_load(options: load::Options) -> anyhow::Result<()> {
         false => println!("{report}"),
     }
     Ok(())
+}
+
+/// Answers whether all was well.
+async fn churn(options: load::churn::ChurnOptions) -> anyhow::Result<bool> {
+    let json = options.json;
+    let report = load::churn::run(options).await?;
+    match json {
+        true => println!("{}", serde_json::to_string_pretty(&report)?),
+        false => println!("{report}"),
+    }
+    Ok(report.complaints().is_empty())
 }
 
 async fn run(serve: Serve) -> anyhow::Result<()> {

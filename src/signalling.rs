@@ -15,7 +15,11 @@
 //! `leave`. In between `chat`, `react`, `hand`, and for hosts `moderate`: what the server makes of a
 //! host's word (nobody hears whom they muted) holds whatever the page of the other one does.
 //! The socket's end is a leave. The server pings every 5 s (WebSocket ping frames) and
-//! takes 10 s without any frame for a leave.
+//! takes 20 s without any frame for a leave.
+//!
+//! A client whose network went away or changed opens another socket and says `resume` there, with
+//! the key of its session: it has its place back, media goes on, nobody else notices. A `ping`
+//! tells whether a socket still reaches the server; browsers do not show the frames of that name.
 //!
 //! After an `error` the socket stays open unless `closes` is true; then the close frame follows.
 
@@ -70,6 +74,12 @@ pub enum Command {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         session: Option<SessionKey>,
     },
+    /// Take one's place over from a socket that does not work any more, which is closed.
+    /// Acknowledged with [`Joined`]; what may have been missed (people, tiles, chat) is sent again.
+    Resume {
+        /// What was joined with.
+        session: SessionKey,
+    },
     /// An SDP offer. Acknowledged with [`Answered`].
     Offer {
         /// RFC 8866 text.
@@ -116,6 +126,8 @@ pub enum Command {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         who: Option<ParticipantId>,
     },
+    /// Nothing but an acknowledgement is wanted; needs no `join`.
+    Ping {},
     /// Say goodbye. The socket closes after the acknowledgement.
     Leave {},
 }
@@ -241,7 +253,7 @@ pub enum AckResult {
     Done {},
 }
 
-/// Result of `join`.
+/// Result of `join` and `resume`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Joined {
     /// Who this client is from now on.
@@ -380,17 +392,19 @@ pub enum ErrorCode {
     BadSdp,
     /// The candidate cannot be parsed, or nobody can be at its address.
     BadCandidate,
-    /// `join` twice on one socket.
+    /// `join` or `resume` twice on one socket.
     AlreadyJoined,
     /// A command that needs `join` first.
     NotJoined,
+    /// Nobody holds the place that `resume` asks for, in this room: `join` instead.
+    NoSeat,
     /// Token missing, wrong, expired or too weak; closes.
     Forbidden,
     /// Commands come too fast; closes.
     RateLimited,
     /// The server is about to stop, stopping or full; closes.
     Unavailable,
-    /// Nothing was heard for 10 s; closes.
+    /// Nothing was heard for 20 s; closes.
     TimedOut,
     /// The room is locked; closes.
     Locked,
@@ -540,6 +554,7 @@ mod tests {
             (r#"{"id":3}"#, Some(3)),
             (r#"{"id":4,"type":"leave","why":"bored"}"#, Some(4)),
             (r#"{"id":5,"type":"offer","sdp":5}"#, Some(5)),
+            (r#"{"id":5,"type":"resume","session":"12"}"#, Some(5)),
             (r#"{"id":6,"type":"join","name":"Ann","nmae":"x"}"#, Some(6)),
             (r#"{"id":7,"type":"join","session":"short"}"#, Some(7)),
             (r#"{"id":7,"type":"react","reaction":"<b>"}"#, Some(7)),

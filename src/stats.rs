@@ -292,8 +292,32 @@ impl Collector for ProcessCollector {
             Some(&Unit::Bytes),
             prometheus_client::metrics::MetricType::Gauge,
         )?;
-        memory.encode(metric)
+        memory.encode(metric)?;
+        for (name, help, value) in [
+            ("process_threads", "Threads of the process", entries("task")),
+            (
+                "process_open_fds",
+                "Open files, sockets and pipes of the process",
+                entries("fd"),
+            ),
+            ("quilt_tasks", "Tasks of the async runtime", tasks()),
+        ] {
+            let kind = prometheus_client::metrics::MetricType::Gauge;
+            let metric = encoder.encode_descriptor(name, help, None, kind)?;
+            ConstGauge::new(value as i64).encode(metric)?;
+        }
+        Ok(())
     }
+}
+
+/// Entries of a folder of `/proc/self`; 0 where it cannot be read.
+fn entries(folder: &str) -> usize {
+    std::fs::read_dir(format!("/proc/self/{folder}")).map_or(0, Iterator::count)
+}
+
+/// Tasks of the runtime this is called in; 0 outside of one.
+fn tasks() -> usize {
+    tokio::runtime::Handle::try_current().map_or(0, |runtime| runtime.metrics().num_alive_tasks())
 }
 
 /// User and system CPU time of this process, seconds, from the process CPU clock.
@@ -335,5 +359,29 @@ mod tests {
         }
         assert!(text.contains("process_cpu_seconds_total "));
         assert!(text.contains("process_resident_memory_bytes "));
+        assert!(text.contains("quilt_tasks 0\n"), "there is no runtime");
+    }
+
+    #[tokio::test]
+    async fn what_the_process_holds_is_counted() {
+        let stats = Stats::default();
+        let value = |name: &str| -> f64 {
+            let text = stats.render();
+            let line = text.lines().find_map(|line| line.strip_prefix(name));
+            line.expect(name).trim().parse().expect("a number")
+        };
+        let names = ["quilt_tasks ", "process_open_fds ", "process_threads "];
+        let before = names.map(value);
+        let (stop, stopped) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || stopped.recv());
+        let task = tokio::spawn(std::future::pending::<()>());
+        let file = std::fs::File::open("/proc/self/stat").expect("a file");
+        let after = names.map(value);
+        // Other tests of this process have threads and files, too.
+        assert_eq!(after[0], before[0] + 1.0);
+        assert!(after[1] > 1.0 && after[2] > 1.0, "{after:?}");
+        task.abort();
+        drop((file, stop));
+        assert!(thread.join().expect("no panic").is_err(), "nothing is sent");
     }
 }

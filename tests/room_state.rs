@@ -342,3 +342,94 @@ fn mute_keeps_the_own_sum_for_a_moment_and_then_shares() {
     assert!(sums(&state).contains(&None) && !sums(&state).contains(&Some(ann)));
     assert_eq!(state.wake_at(), None);
 }
+
+/// What follows when somebody comes, with their own number and those of mixes left out.
+fn arrival(state: &mut State, now: MediaTime, id: ParticipantId) -> Vec<String> {
+    let name = DisplayName::new("newcomer").expect("a name");
+    let (view, audio, video, portrait) = (false, true, true, false);
+    let joined = Event::Joined {
+        id,
+        name,
+        view,
+        audio,
+        video,
+        portrait,
+    };
+    let kind = Kind::Video;
+    let events = [
+        joined,
+        Event::Downlink {
+            id,
+            video: Some(VideoCodec::H264),
+            audio: true,
+        },
+        Event::Track { id, kind },
+        Event::Live { id, live: true },
+    ];
+    let mut seen = vec![];
+    for event in events {
+        for effect in state.apply(now, event) {
+            seen.push(match effect {
+                Effect::OpenVideo(_, key) => {
+                    format!("video {} {:?}", key.without == Some(id), key.size)
+                }
+                Effect::OpenAudio(_, without) => format!("audio {}", without == Some(id)),
+                Effect::ListenVideo(who, mix) => format!("sees {} {}", who == id, mix.is_some()),
+                Effect::ListenAudio(who, mix) => format!("hears {} {}", who == id, mix.is_some()),
+                Effect::CloseVideo(_) => "close video".into(),
+                Effect::CloseAudio(_) => "close audio".into(),
+                other => format!("{other:?}"),
+            });
+        }
+    }
+    let mix = state.video_mixes().of(id).expect("they see something");
+    let tiles = &state
+        .arrangement(mix)
+        .expect("every mix is arranged")
+        .places;
+    seen.extend(
+        tiles
+            .iter()
+            .map(|place| format!("{:?} {}", place.rect, place.live)),
+    );
+    seen
+}
+
+#[test]
+fn a_room_that_is_hours_old_takes_people_in_like_a_new_one() {
+    let mut fresh = State::new(Settings::default());
+    join(&mut fresh, 1, false);
+    join(&mut fresh, 2, false);
+    let fresh = arrival(&mut fresh, MediaTime(0), ParticipantId(3));
+
+    // One join or leave every ten seconds, for two days; then everybody refreshes, the two last
+    // ones leave at once, and two others come.
+    let mut old = State::new(Settings::default());
+    let second = |s: u64| MediaTime(s * 1_000_000_000);
+    let (mut present, mut number, mut now) = (std::collections::VecDeque::new(), 10, 0);
+    while now < 2 * 86_400 {
+        now += 10;
+        if present.len() < 3 || now % 70 == 0 {
+            let id = ParticipantId(number);
+            arrival(&mut old, second(now), id);
+            number += 1;
+            present.push_back(id);
+        } else if let Some(id) = present.pop_front() {
+            let (audio, video) = (now % 20 == 0, now % 30 == 0);
+            old.apply(second(now), Event::Media { id, audio, video });
+            old.apply(second(now + 1), Event::Left { id });
+        }
+        if old.wake_at().is_some_and(|at| at <= second(now + 5)) {
+            old.apply(second(now + 5), Event::Wake);
+        }
+    }
+    while let Some(id) = present.pop_front() {
+        old.apply(second(now), Event::Left { id });
+    }
+    assert_eq!(old.video_mixes().iter().count(), 0);
+    assert_eq!(old.wake_at(), None, "nothing is left to be done");
+    join(&mut old, number, false);
+    join(&mut old, number + 1, false);
+    let late = arrival(&mut old, second(now + 1), ParticipantId(number + 2));
+    assert_eq!(late, fresh);
+}

@@ -56,6 +56,63 @@ async fn namesakes_are_allowed() {
 }
 
 #[tokio::test]
+async fn a_place_can_be_taken_along_to_another_socket() {
+    let server = Server::start("").await;
+    let mut ann = server.socket("a").await;
+    let key = "ann-s-key-that-nobody-can-guess";
+    let join = json!({"id": 1, "type": "join", "name": "Ann", "session": key});
+    let joined = ann.ask(join.clone()).await;
+    let mut bob = server.socket("a").await;
+    let his = bob.join("Bob").await;
+    let said = json!({"id": 2, "type": "chat", "text": "hello"});
+    assert_eq!(bob.ask(said).await["type"], "ack");
+    let resume = json!({"id": 2, "type": "resume", "session": key});
+
+    // A key of another room, one of nobody's, and a second chair.
+    let stray = server.socket("b").await.ask(resume.clone()).await;
+    assert_eq!(stray["code"], "no_seat", "{stray}");
+    let nobody = json!({"id": 2, "type": "resume", "session": "0".repeat(32)});
+    let mut again = server.socket("a").await;
+    assert_eq!(again.ask(nobody).await["code"], "no_seat");
+    assert_eq!(bob.ask(resume.clone()).await["code"], "already_joined");
+
+    let resumed = again.ask(resume.clone()).await;
+    for same in ["participant", "room", "people", "seat"] {
+        assert_eq!(
+            resumed[same],
+            if same == "people" { &his } else { &joined }[same]
+        );
+    }
+    // What she may have missed is told again, and the old socket is closed.
+    let told = again.next_of("people").await;
+    assert_eq!(told["people"].as_array().unwrap().len(), 2);
+    again.next_of("speaking").await;
+    assert_eq!(again.next_of("chat").await["text"], "hello");
+    while ann.next().await.is_some() {}
+    assert_eq!(
+        again.ask(json!({"id": 3, "type": "ping"})).await["type"],
+        "ack"
+    );
+    assert_eq!(server.metric("quilt_participants"), 2.0);
+
+    // The place can be taken along again; a join with the key makes it another one, and with that
+    // one's end the key is worth nothing.
+    let mut third = server.socket("a").await;
+    assert_eq!(third.ask(resume.clone()).await["type"], "ack");
+    let mut fourth = server.socket("a").await;
+    assert_ne!(fourth.ask(join).await["participant"], joined["participant"]);
+    assert_eq!(third.next_of("bye").await["reason"], "replaced");
+    let mut fifth = server.socket("a").await;
+    let resumed = fifth.ask(resume.clone()).await;
+    assert_eq!(resumed["type"], "ack", "{resumed}");
+    fifth.ask(json!({"id": 3, "type": "leave"})).await;
+    server.metric_becomes("quilt_participants", 1.0).await;
+    let late = server.socket("a").await.ask(resume).await;
+    assert_eq!(late["code"], "no_seat");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn viewers_are_counted_and_not_listed() {
     let server = Server::start("").await;
     let mut ann = server.socket("a").await;

@@ -48,6 +48,7 @@ async fn media_both_ways(codec: VideoCodec) {
     };
     let options = Options {
         prefer: Some(codec),
+        ..Default::default()
     };
     let pair = join(&engine, wishes, options).await.connected().await;
     assert_eq!(pair.peer.downlink_codec(), Some(codec));
@@ -193,6 +194,7 @@ fn play(pair: &Pair, count: u64, from: MediaTime) {
 fn vp8() -> Options {
     Options {
         prefer: Some(VideoCodec::Vp8),
+        ..Default::default()
     }
 }
 

@@ -1,5 +1,8 @@
 /** The peer connection: one uplink, one mixed downlink, kept alive across changes of network. */
 
+import { Flow, LOOK_MS, SILENT_MS } from './flow.js';
+import { Lost } from './signalling.js';
+
 /**
  * @typedef {import('./media.js').Kind} Kind
  * @typedef {import('./protocol.js').VideoCodec} VideoCodec
@@ -12,14 +15,14 @@
  * @property {MediaStream} stream What the tracks are announced with.
  * @property {(command: import('./protocol.js').Command) => Promise<any>} send
  * @property {(health: Health) => void} onhealth
+ * @property {(moved: boolean) => void} [ontrouble] Nothing comes in any more, or (`moved`) the machine
+ *   has another network. Told again as long as it is so. Without, the paths are sought anew at once.
  */
 
 /** Enough for 640x360 at 25 pictures a second; a tile never shows more. */
 const VIDEO_BITRATE = 1_200_000;
-/** How long `disconnected` may last before the paths are sought anew; it often heals by itself. */
-const HEAL_MS = 3_000;
 /** Least time between two ICE restarts: one must have the time to succeed. */
-const RESTART_GAP_MS = 4_000;
+const RESTART_GAP_MS = 2_500;
 /** How long to go without a connection before joining anew is the better hope. */
 const GIVE_UP_MS = 15_000;
 
@@ -33,9 +36,11 @@ export class Connection {
   #exchanges = Promise.resolve();
   /** Candidates that must not overtake their offer. @type {RTCIceCandidate[] | null} */
   #early = [];
-  #restarted = 0;
-  /** @type {number | undefined} */
-  #restartTimer;
+  #restarted = -Infinity;
+  #flow = new Flow();
+  #closed = false;
+  /** Told last. @type {Health} */
+  #health = 'connecting';
   /** @type {number | undefined} */
   #deadline;
   /** @type {(() => void)[]} */
@@ -65,8 +70,9 @@ export class Connection {
 
   /** First offer and answer. @returns {Promise<void>} */
   negotiate() {
-    this.#deadline ??= setTimeout(() => this.#setup.onhealth('failed'), GIVE_UP_MS);
-    this.#exchanges = this.#exchanges.then(() => this.#exchange());
+    if (this.#health === 'connecting') this.#patience();
+    // One that failed must not keep later ones from being tried.
+    this.#exchanges = this.#exchanges.catch(() => {}).then(() => this.#exchange());
     return this.#exchanges;
   }
 
@@ -80,19 +86,41 @@ export class Connection {
     if (!this.#setup.view && sender.track !== track) await sender.replaceTrack(track);
   }
 
-  /** Seeks new paths; what plays goes on as soon as one is found. */
-  restart() {
-    const wait = this.#restarted + RESTART_GAP_MS - performance.now();
-    if (this.#restarted > 0 && wait > 0) {
-      this.#restartTimer ??= setTimeout(() => {
-        this.#restartTimer = undefined;
-        if (this.#pc.connectionState !== 'connected') this.restart();
-      }, wait);
-      return;
-    }
-    this.#restarted = performance.now();
+  /**
+   * Seeks new paths; what plays goes on as soon as one is found. Not again before the last search
+   * had its time, unless the network is another one since.
+   * @param {boolean} moved
+   */
+  restart(moved) {
+    const now = performance.now();
+    if (this.#closed || (now < this.#restarted + RESTART_GAP_MS && !moved)) return;
+    this.#restarted = now;
     this.#pc.restartIce();
-    this.negotiate().catch(() => this.#setup.onhealth('failed'));
+    this.negotiate().catch((error) => {
+      // A lost socket is replaced, and the search begun again if still nothing comes in.
+      if (!(error instanceof Lost)) this.#setup.onhealth('failed');
+    });
+  }
+
+  /** For how long nothing has come in, ms. */
+  get quiet() {
+    return this.#closed ? 0 : this.#flow.quiet(performance.now());
+  }
+
+  /** Nothing comes in any more. */
+  get silent() {
+    return this.quiet >= SILENT_MS;
+  }
+
+  /**
+   * Waits until something comes in, but not for ever.
+   * @param {number} ms
+   * @returns {Promise<boolean>} Whether it does.
+   */
+  async flows(ms) {
+    const end = performance.now() + ms;
+    while (this.silent && performance.now() < end) await pause(LOOK_MS / 3);
+    return !this.silent;
   }
 
   /** @returns {Promise<RTCStatsReport>} */
@@ -101,7 +129,7 @@ export class Connection {
   }
 
   close() {
-    clearTimeout(this.#restartTimer);
+    this.#closed = true;
     clearTimeout(this.#deadline);
     for (const undo of this.#undo) undo();
     this.#pc.close();
@@ -132,35 +160,61 @@ export class Connection {
       else this.#trickle(candidate);
     };
     pc.oniceconnectionstatechange = () => {
-      if (pc.iceConnectionState === 'failed') this.restart();
-      if (pc.iceConnectionState === 'disconnected') {
-        setTimeout(() => {
-          if (pc.iceConnectionState === 'disconnected') this.restart();
-        }, HEAL_MS);
-      }
+      // It may heal by itself, but what the browser takes so long to say is worth a look.
+      if (pc.iceConnectionState === 'failed') this.#trouble(true);
+      if (pc.iceConnectionState === 'disconnected') this.#trouble(false);
     };
-    pc.onconnectionstatechange = () => {
-      const state = pc.connectionState;
-      if (state === 'connected') {
-        clearTimeout(this.#deadline);
-        this.#deadline = undefined;
-        this.#setup.onhealth('connected');
-      } else if (state === 'disconnected' || state === 'failed') {
-        this.#deadline ??= setTimeout(() => this.#setup.onhealth('failed'), GIVE_UP_MS);
-        this.#setup.onhealth('interrupted');
-      }
-    };
+    pc.onconnectionstatechange = () => this.#tell();
     // The machine has another network now: the old path is dead before ICE notices.
-    this.#listen(window, 'online', () => this.restart());
+    this.#listen(window, 'online', () => this.#trouble(true));
     const network = /** @type {(EventTarget & { type?: string }) | undefined} */ (Reflect.get(navigator, 'connection'));
     let type = network?.type;
     if (network) {
       this.#listen(network, 'change', () => {
         // `change` also fires for every new estimate of bandwidth.
-        if (network.type !== type && network.type !== 'none') this.restart();
+        if (network.type !== type && network.type !== 'none') this.#trouble(true);
         type = network.type;
       });
     }
+    const looking = setInterval(() => this.#look().catch(() => {}), LOOK_MS); // Closed meanwhile.
+    this.#undo.push(() => clearInterval(looking));
+  }
+
+  /** The browser says only after seconds that nothing comes in. */
+  async #look() {
+    if (this.#pc.connectionState === 'new') return;
+    const { receiver } = this.#transceivers.audio;
+    let packets = 0;
+    for (const entry of (await receiver.getStats()).values()) {
+      if (entry.type === 'inbound-rtp') packets += entry.packetsReceived ?? 0;
+    }
+    if (this.#closed) return;
+    this.#flow.note(packets, performance.now());
+    this.#tell();
+    if (this.silent) this.#trouble(false);
+  }
+
+  /** @param {boolean} moved */
+  #trouble(moved) {
+    if (this.#setup.ontrouble) this.#setup.ontrouble(moved);
+    else this.restart(moved);
+  }
+
+  #tell() {
+    const state = this.#pc.connectionState;
+    const broken = state === 'disconnected' || state === 'failed' || this.silent;
+    const health = broken ? 'interrupted' : state === 'connected' ? 'connected' : this.#health;
+    if (health === this.#health) return;
+    this.#health = health;
+    clearTimeout(this.#deadline);
+    if (broken) this.#patience();
+    this.#setup.onhealth(health);
+  }
+
+  /** Is up when joining anew is the better hope. */
+  #patience() {
+    clearTimeout(this.#deadline);
+    this.#deadline = setTimeout(() => this.#setup.onhealth('failed'), GIVE_UP_MS);
   }
 
   /**
@@ -172,6 +226,11 @@ export class Connection {
     target.addEventListener(type, listener);
     this.#undo.push(() => target.removeEventListener(type, listener));
   }
+}
+
+/** @param {number} ms @returns {Promise<void>} */
+function pause(ms) {
+  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 /**

@@ -5,6 +5,7 @@
 
 import { Connection } from './connection.js';
 import { t } from './i18n.js';
+import { reach } from './reach.js';
 import { Lost, Refused, Signalling } from './signalling.js';
 
 /**
@@ -59,6 +60,16 @@ export function inWords(error) {
   return key ? t(key) : error instanceof Error ? error.message : String(error);
 }
 
+/** How long to wait before the server is sought again, ms: a refusal comes at once. */
+const AGAIN_MS = 200;
+/** How long the media paths may take to carry something again before the next look, ms. */
+const FLOW_MS = 1_000;
+/** They often come back by themselves as soon as the server is reached: how long to let them, ms. */
+const HEAL_MS = 150;
+/** The same while the server answers all the time, ms: it may be busy, or only media be held up. */
+const HEAL_LONG_MS = 2_000;
+/** How long to mend before joining anew is the better hope, ms. */
+const MEND_MS = 15_000;
 /** How long a leave may take before the socket is simply closed, ms. */
 const LEAVE_MS = 1_000;
 /** Connected for so long, ms, an attempt counts as a success and the waiting starts small again. */
@@ -102,6 +113,11 @@ export class Meeting {
   /** @type {(why: Error) => void} */
   #end = () => {};
   #told = '';
+  #mending = false;
+  /** The machine has another network than the media paths were made on. */
+  #moved = false;
+  /** The socket has ended, and nobody said why. */
+  #cut = false;
   #connectedAt = Infinity;
 
   /** @param {Setup} setup */
@@ -132,6 +148,7 @@ export class Meeting {
 
   /** Says goodbye and ends `run`. */
   async leave() {
+    if (this.#signalling) this.#signalling.onclose = () => {}; // As it should be, then.
     const goodbye = this.#signalling?.request({ type: 'leave' }).catch(() => {});
     await Promise.race([goodbye, new Promise((resolve) => setTimeout(resolve, LEAVE_MS))]);
     this.hangUp();
@@ -191,10 +208,12 @@ export class Meeting {
       this.#end = reject;
     });
     ended.catch(() => {}); // It may end while something else is awaited.
+    this.#moved = false;
+    this.#cut = false;
     try {
       this.#signalling = await Signalling.open(this.#setup.url, this.#leaving.signal);
       this.#signalling.onnotice = (notice) => this.#notice(notice);
-      this.#signalling.onclose = this.#end;
+      this.#signalling.onclose = this.#end; // From the join on, it is replaced instead.
       await Promise.race([ended, this.#enter(this.#signalling)]);
       return await ended;
     } catch (error) {
@@ -231,15 +250,90 @@ export class Meeting {
       codec: options.codec ?? 'h264',
       view: options.view,
       stream: devices.stream,
-      send: (command) => signalling.request(command),
+      send: (command) => this.#signalling?.request(command) ?? Promise.reject(new Lost(t('no_server'))),
       onhealth: (health) => this.#health(health, end),
+      ontrouble: (moved) => void this.#mend(connection, moved),
     });
     this.#connection = connection;
     await connection.replace('audio', devices.get('audio').track);
     await connection.replace('video', devices.get('video').track);
     hooks.mix(connection.mix);
     await connection.negotiate();
+    if (this.#signalling) this.#adopt(this.#signalling, connection);
     await this.devicesChanged(); // A device may have come or gone meanwhile.
+  }
+
+  /**
+   * Goes on with this socket, from which another can take over when it is lost.
+   * @param {Signalling} signalling
+   * @param {Connection} connection
+   */
+  #adopt(signalling, connection) {
+    const end = this.#end;
+    const before = this.#signalling;
+    this.#signalling = signalling;
+    this.#cut = false;
+    signalling.onnotice = (notice) => this.#notice(notice);
+    signalling.onclose = (why) => {
+      if (why instanceof Refused || this.#connection !== connection) {
+        end(why);
+        return;
+      }
+      this.#cut = true;
+      void this.#mend(connection, false);
+    };
+    if (!before || before === signalling) return;
+    before.onclose = () => {};
+    before.close();
+    this.#told = ''; // What was said last may have been lost.
+    this.devicesChanged().catch(() => {}); // A lost socket is noticed elsewhere.
+  }
+
+  /**
+   * Brings back what a network took that changed or was gone for a while: the socket, by another
+   * one that takes over, and the media paths. Ends the stay if the place is lost.
+   * @param {Connection} connection
+   * @param {boolean} moved The old media paths are not worth waiting for.
+   */
+  async #mend(connection, moved) {
+    const current = () => this.#connection === connection && !this.#left;
+    this.#moved ||= moved;
+    if (this.#mending || !current()) return;
+    this.#mending = true;
+    const end = this.#end;
+    const deadline = performance.now() + MEND_MS;
+    // Media that came back by itself says nothing about the socket.
+    let reached = null;
+    try {
+      while (current() && (!reached || connection.silent || this.#moved || this.#cut)) {
+        if (performance.now() > deadline) throw new Lost(t('no_server'));
+        const before = this.#signalling;
+        reached = await this.#reach(before);
+        if (!current()) {
+          if (reached !== before) reached?.close();
+          return;
+        }
+        if (!reached) {
+          await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+          continue;
+        }
+        if (reached !== before) this.#adopt(reached, connection);
+        const patience = reached === before ? HEAL_LONG_MS - connection.quiet : HEAL_MS;
+        if (this.#moved || !(await connection.flows(patience))) connection.restart(this.#moved);
+        this.#moved = false;
+        await connection.flows(FLOW_MS);
+      }
+    } catch (error) {
+      if (current()) end(error instanceof Error ? error : new Error(String(error)));
+    } finally {
+      this.#mending = false;
+    }
+  }
+
+  /** @param {Signalling | null} socket The one there is. */
+  #reach(socket) {
+    const notice = (/** @type {import('./protocol.js').Notice} */ notice) => this.#notice(notice);
+    return reach(socket, this.#setup.url, this.#setup.session, notice, this.#leaving.signal);
   }
 
   /**

@@ -44,6 +44,7 @@
  * @property {boolean} portrait
  *
  * @typedef {Join
+ *   | { type: 'resume', session: string }
  *   | { type: 'offer', sdp: string }
  *   | { type: 'candidate', candidate: string, mid?: string }
  *   | { type: 'media', audio: boolean, video: boolean }
@@ -51,6 +52,7 @@
  *   | { type: 'react', reaction: Reaction }
  *   | { type: 'hand', raised: boolean }
  *   | { type: 'moderate', act: Act, who?: string }
+ *   | { type: 'ping' }
  *   | { type: 'leave' }} Command
  *
  * @typedef {'thumbs' | 'clap' | 'heart' | 'laugh' | 'wow' | 'party'} Reaction
@@ -65,7 +67,7 @@
  * @typedef {{ sdp: string }} Answered
  *
  * @typedef {'bad_message' | 'too_large' | 'bad_name' | 'bad_sdp' | 'bad_candidate'
- *   | 'already_joined' | 'not_joined' | 'forbidden' | 'rate_limited' | 'unavailable'
+ *   | 'already_joined' | 'not_joined' | 'no_seat' | 'forbidden' | 'rate_limited' | 'unavailable'
  *   | 'timed_out' | 'internal' | 'locked' | 'removed' | 'slow_down' | 'bad_text'
  *   | 'not_there'} ErrorCode
  *

@@ -44,17 +44,19 @@ export class Signalling {
   /**
    * @param {string} url
    * @param {AbortSignal} signal Gives up opening.
+   * @param {number} patience How long it may take, ms.
    * @returns {Promise<Signalling>}
    */
-  static open(url, signal) {
+  static open(url, signal, patience = PATIENCE_MS) {
     return new Promise((resolve, reject) => {
       const socket = new WebSocket(url);
       const fail = () => {
         clearTimeout(timer);
+        signal.removeEventListener('abort', fail);
         socket.close();
         reject(new Lost(t('no_server')));
       };
-      const timer = setTimeout(fail, PATIENCE_MS);
+      const timer = setTimeout(fail, patience);
       socket.onerror = fail;
       signal.addEventListener('abort', fail, { once: true });
       socket.onopen = () => {

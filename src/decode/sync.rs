@@ -196,6 +196,20 @@ mod tests {
     }
 
     #[test]
+    fn lips_stay_in_step_for_days() {
+        let sync = Sync::default();
+        // Both RTP clocks wrap: video's after 13 hours, audio's after 25.
+        for s in (0..60 * 3_600u64).step_by(5) {
+            let rtp = |rate: u64| (s * rate) as u32;
+            sync.report(Kind::Audio, ntp_ms(s * 1_000), rtp(48_000));
+            sync.report(Kind::Video, ntp_ms(s * 1_000), rtp(90_000));
+            sync.played(ms(s * 1_000), rtp(48_000).wrapping_add(48 * 1_000));
+            let lead = sync.lead(ms(s * 1_000), rtp(90_000).wrapping_add(90 * 1_020));
+            near(lead.map(|ns| ns as f64 / 1e6), 20.0);
+        }
+    }
+
+    #[test]
     fn bad_reports_are_doubted() {
         let sync = synced();
         sync.played(ms(0), 48 * 20_000);

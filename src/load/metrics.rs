@@ -53,7 +53,7 @@ pub async fn read(url: &str) -> Result<Metrics, Error> {
 }
 
 impl Metrics {
-    fn parse(text: &str) -> Self {
+    pub(super) fn parse(text: &str) -> Self {
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         Self {
             lines: lines

@@ -12,11 +12,14 @@
 //! - Every [`client`] counts what it gets without decoding it ([`receiver`], pure). A few decode it
 //!   ([`sample`]), and a [`watch`] (pure) finds marks and beeps again: fresh pictures, latency from
 //!   end to end, lip sync.
+//! - [`churn`] has such clients come and go for as long as one likes, and [`growth`] (pure) tells what
+//!   of the server did not go with them.
 //! - [`demo`] uses the same clients for the company in `quilt serve --demo`.
 
 pub mod audio;
 pub mod beep;
 pub mod bench;
+pub mod churn;
 pub mod client;
 pub mod clip;
 pub mod demo;
@@ -24,6 +27,7 @@ pub mod demo;
 mod echo;
 pub mod floor;
 pub mod freeze;
+pub mod growth;
 pub mod mark;
 pub mod metrics;
 pub mod persona;

@@ -150,7 +150,7 @@ async fn make(options: &Options) -> anyhow::Result<(Vec<Material>, Arc<Log>)> {
 }
 
 /// A source's loop with its marks, of footage or of a scene of its own.
-fn marked(
+pub(super) fn marked(
     library: &Library,
     settings: clip::Settings,
     source: u8,

@@ -137,6 +137,7 @@ impl Session {
 fn name(command: &Command) -> &'static str {
     match command {
         Command::Join { .. } => "join",
+        Command::Resume { .. } => "resume",
         Command::Offer { .. } => "offer",
         Command::Candidate { .. } => "candidate",
         Command::Media { .. } => "media",
@@ -144,6 +145,7 @@ fn name(command: &Command) -> &'static str {
         Command::React { .. } => "react",
         Command::Hand { .. } => "hand",
         Command::Moderate { .. } => "moderate",
+        Command::Ping {} => "ping",
         Command::Leave {} => "leave",
     }
 }

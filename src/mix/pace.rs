@@ -160,13 +160,21 @@ mod tests {
 
     #[test]
     fn the_grid_does_not_drift() {
-        let mut pace = Pace::new(PERIOD, ms(0));
+        // A room that opens when the process is months old is no other.
+        let start = 100 * 86_400_000;
+        for n in [0, start] {
+            grid(n);
+        }
+    }
+
+    fn grid(start: u64) {
+        let mut pace = Pace::new(PERIOD, ms(start));
         for n in 0..1000u64 {
-            assert_eq!(pace.due(), ms(n * 40));
-            let begun = pace.begin(ms(n * 40 + n % 20));
+            assert_eq!(pace.due(), ms(start + n * 40));
+            let begun = pace.begin(ms(start + n * 40 + n % 20));
             assert_eq!(
                 (begun.at, begun.late, begun.skipped),
-                (ms(n * 40), false, 0)
+                (ms(start + n * 40), false, 0)
             );
         }
     }
@@ -194,6 +202,41 @@ mod tests {
         assert_eq!(back.len(), 1);
         assert!((5000..7000).contains(&back[0].0) && !back[0].1, "{back:?}");
         assert_eq!(pace.step(), PERIOD);
+    }
+
+    /// A thread that works so many ms for a tick, and gets a share of a processor; the pictures a
+    /// second in each second until `end`.
+    fn starve(work: f64, share: impl Fn(f64) -> f64, end: f64) -> Vec<u32> {
+        let mut pace = Pace::new(PERIOD, ms(0));
+        let mut pictures = vec![0; (end / 1e3) as usize + 1];
+        let mut free = 0.0f64;
+        while free < end {
+            let begin = free.max(pace.due().0 as f64 / 1e6);
+            pace.begin(MediaTime((begin * 1e6) as u64));
+            free = begin + work / share(begin);
+            pictures[(begin / 1e3) as usize] += u32::from(begin < end);
+        }
+        pictures
+    }
+
+    #[test]
+    fn a_starved_room_gets_half_its_pictures_evenly_and_then_all_of_them() {
+        // From the tenth second to the twentieth another takes two thirds of the processor.
+        let share = |at: f64| {
+            let starved = (10e3..20e3).contains(&at);
+            if starved { 1.0 / 3.0 } else { 1.0 }
+        };
+        let pictures = starve(20.0, share, 40e3);
+        assert!(pictures[..10].iter().all(|n| *n == 25), "{pictures:?}");
+        // Half after a second, for 60 ms of work fit into 80; five seconds later all is tried again.
+        let half = pictures[11..20].iter().filter(|n| (12..=13).contains(*n));
+        assert!(half.count() >= 8, "{pictures:?}");
+        assert!(
+            pictures[11..20].iter().all(|n| (12..=17).contains(n)),
+            "{pictures:?}"
+        );
+        // Tried again after five good seconds, and again after ten if that was during the famine.
+        assert!(pictures[36..40].iter().all(|n| *n == 25), "{pictures:?}");
     }
 
     #[test]

@@ -121,8 +121,15 @@ impl Client {
             link: link.clone(),
             options,
         };
-        let task = life::live(link.clone(), connection, watched.state, inbox, offerer);
-        tokio::spawn(task);
+        let life = life::live(
+            link.clone(),
+            connection,
+            watched.state,
+            inbox,
+            offerer,
+            super::Options::default().patience,
+        );
+        tokio::spawn(life);
         Ok((Client { commands, link }, offer))
     }
 

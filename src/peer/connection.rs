@@ -161,7 +161,15 @@ pub(super) async fn accept(
         served: Vec::new(),
         sending: Vec::new(),
     };
-    tokio::spawn(life::live(link.clone(), connection, state, inbox, answerer));
+    let life = life::live(
+        link.clone(),
+        connection,
+        state,
+        inbox,
+        answerer,
+        options.patience,
+    );
+    tokio::spawn(life);
     let peer = Peer {
         inner: Arc::new(Inner {
             commands,

@@ -27,6 +27,7 @@ use super::link::Link;
 use super::rtx::{self, Rtx};
 use super::runtime::{PeerRuntime, Sockets};
 use super::sdp::{ABS_SEND_TIME, AUDIO_LEVEL, Codec, Format, ORIENTATION, TRANSPORT_CC};
+use super::stale::{self, Stale};
 use super::tap::{self, Tap};
 use crate::media::{AUDIO_CLOCK, Kind, VIDEO_CLOCK};
 
@@ -96,6 +97,7 @@ pub(super) async fn build(
 
 fn interceptors(link: &Arc<Link>) -> Registry {
     Registry::new()
+        .with(Slot::Custom(stale::SLOT), Stale::new(link.clone()))
         .with(Slot::NackResponder, NackResponderBuilder::new().build())
         .with(Slot::Custom(rtx::SLOT), Rtx::new(link.clone()))
         .with(

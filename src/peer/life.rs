@@ -16,9 +16,6 @@ use crate::clock;
 /// A connection that has not come about by then never will: the other side has left, or nothing
 /// of ours reaches it.
 const JOIN: Duration = Duration::from_secs(15);
-/// A connection in trouble may come back within this time, or restart ICE. With the 2.5 s it took
-/// to notice, a killed client is gone after 5 s.
-const PATIENCE: Duration = Duration::from_millis(2_500);
 /// Opening sockets takes no time; this is for a machine that swaps.
 const GATHERING: Duration = Duration::from_secs(2);
 
@@ -102,13 +99,15 @@ pub(super) trait Negotiator: Send {
     async fn negotiate(&mut self, command: Self::Command) -> Next;
 }
 
-/// Owns a connection; ends with it, and frees everything first.
+/// Owns a connection; ends with it, and frees everything first. A connection in trouble may come
+/// back within `patience`, or restart ICE.
 pub(super) async fn live<N: Negotiator>(
     link: Arc<Link>,
     connection: Arc<dyn PeerConnection>,
     mut state: watch::Receiver<RTCPeerConnectionState>,
     mut inbox: mpsc::Receiver<Command<N::Command>>,
     mut negotiator: N,
+    patience: Duration,
 ) {
     let mut reported = None;
     let mut report = |state| {
@@ -156,7 +155,7 @@ pub(super) async fn live<N: Negotiator>(
                         deadline = Some(Instant::now() + JOIN);
                     }
                     RTCPeerConnectionState::Disconnected => {
-                        deadline = Some(Instant::now() + PATIENCE);
+                        deadline = Some(Instant::now() + patience);
                         report(State::Disconnected);
                     }
                     RTCPeerConnectionState::Failed | RTCPeerConnectionState::Closed => break None,

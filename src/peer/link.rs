@@ -260,6 +260,18 @@ mod tests {
     }
 
     #[test]
+    fn rtp_time_goes_on_for_days() {
+        let stream = Stream::random(VIDEO_CLOCK);
+        let mut last = stream.rtp_time(ms(0));
+        // It wraps seven times.
+        for at in (40..4 * 86_400_000).step_by(40) {
+            let next = stream.rtp_time(ms(at));
+            assert_eq!(next.wrapping_sub(last), 3_600, "at {at} ms");
+            last = next;
+        }
+    }
+
+    #[test]
     fn an_outbox_nobody_empties_is_bounded_in_time() {
         let mut outbox = Outbox::default();
         assert_eq!(outbox.push(ms(0), packets(2)), Ok(()));

@@ -18,6 +18,8 @@
 //! - A connection is owned by one task ([`life`]); a [`Peer`] is its inbox.
 //! - [`client`] is the other side, for the load generator and tests.
 
+use std::time::Duration;
+
 use crate::clock::NtpTime;
 use crate::media::{Kind, RtpPacket, VideoCodec};
 
@@ -42,6 +44,7 @@ mod runtime;
 mod sdp;
 mod socket;
 mod sources;
+mod stale;
 mod stun;
 mod tap;
 #[cfg(test)]
@@ -63,11 +66,23 @@ pub fn check_candidate(candidate: &str) -> Result<(), Error> {
 }
 
 /// How to serve one client.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// The codec of the downlink, if the client offers it. Else H.264 (constrained baseline,
     /// packetization-mode 1) if offered, else VP8.
     pub prefer: Option<VideoCodec>,
+    /// How long a connection in trouble may take to come back. It takes 2.5 s to notice.
+    pub patience: Duration,
+}
+
+impl Default for Options {
+    /// For a client of which nothing but its media is known: killed, it is gone after 5 s.
+    fn default() -> Self {
+        Self {
+            prefer: None,
+            patience: Duration::from_millis(2_500),
+        }
+    }
 }
 
 /// How a connection is.

@@ -64,6 +64,13 @@ pub enum Command {
         /// Camera on.
         video: bool,
     },
+    /// Somebody has another socket, and may have missed what was told on the one before.
+    Resumed {
+        /// Who.
+        id: ParticipantId,
+        /// Gets everybody; dropped if they are not here any more.
+        reply: oneshot::Sender<Vec<Person>>,
+    },
     /// Somebody left.
     Leave(ParticipantId),
     /// Something came up from somebody.
@@ -239,6 +246,7 @@ impl Room {
                 // Who asked may be gone before the answer.
                 let _ = reply.send(self.say(id, say));
             }
+            Command::Resumed { id, reply } => self.resumed(id, reply),
             Command::Leave(id) => self.leave(id),
             Command::Uplink(id, event) => self.uplink(id, event),
             Command::Media(event) => self.media(event),
@@ -347,6 +355,22 @@ impl Room {
     fn dismiss(&mut self, id: ParticipantId, reason: ByeReason) {
         self.tell(id, Message::Bye { reason });
         self.leave(id);
+    }
+
+    fn resumed(&self, id: ParticipantId, reply: oneshot::Sender<Vec<Person>>) {
+        // If nobody waits for the answer any more, the socket is gone, and a leave follows.
+        if !self.members.contains_key(&id) || reply.send(self.people()).is_err() {
+            return;
+        }
+        self.tell(id, self.who_is_in());
+        let speaking = self.speaking.clone();
+        self.tell(id, Message::Speaking { speaking });
+        for line in self.talk.history() {
+            self.tell(id, line);
+        }
+        if let Some(mix) = self.state.video_mixes().of(id) {
+            self.send_tiles(mix, Some(id));
+        }
     }
 
     fn leave(&mut self, id: ParticipantId) {
@@ -536,19 +560,24 @@ impl Room {
 
     fn announce(&self) {
         let people = self.people();
-        let viewers = self.state.people().len() - people.len();
         self.summary.send_replace(Summary {
             participants: people.len(),
-            viewers,
+            viewers: self.state.people().len() - people.len(),
             names: people.iter().map(|p| p.name.clone()).collect(),
-            people: people.clone(),
+            people,
         });
+        self.tell_all(&self.who_is_in());
+    }
+
+    fn who_is_in(&self) -> Message {
+        let people = self.people();
+        let viewers = self.state.people().len() - people.len();
         let locked = self.talk.floor.locked();
-        self.tell_all(&Message::People {
+        Message::People {
             people,
             viewers,
             locked,
-        });
+        }
     }
 
     fn people(&self) -> Vec<Person> {

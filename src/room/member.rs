@@ -6,12 +6,11 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::id::ParticipantId;
-use crate::media::VideoCodec;
 use crate::peer::{self, Engine, Options, Peer};
 use crate::room::actor::Command;
 use crate::room::talk::{Refusal, Say};
 use crate::room::uplink::Uplink;
-use crate::signalling::ErrorCode;
+use crate::signalling::{ErrorCode, Person};
 
 /// A place in a room.
 pub struct Member {
@@ -53,12 +52,9 @@ impl Member {
         self.id
     }
 
-    /// Answers an SDP offer: the first one connects, later ones renegotiate or restart ICE.
-    pub async fn offer(
-        &mut self,
-        sdp: &str,
-        prefer: Option<VideoCodec>,
-    ) -> Result<String, peer::Error> {
+    /// Answers an SDP offer: the first one connects with these options, later ones renegotiate or
+    /// restart ICE.
+    pub async fn offer(&mut self, sdp: &str, options: Options) -> Result<String, peer::Error> {
         if let Some(peer) = &self.peer {
             let answer = peer.renegotiate(sdp).await?;
             let _ = self.room.send(Command::Renegotiated(self.id)).await;
@@ -68,8 +64,10 @@ impl Member {
             .uplink
             .clone()
             .expect("a member is handed out only once admitted");
-        let prefer = self.only.or(prefer);
-        let options = Options { prefer };
+        let options = Options {
+            prefer: self.only.or(options.prefer),
+            ..options
+        };
         let (peer, answer) = self.engine.accept(sdp, options, uplink).await?;
         self.peer = Some(peer.clone());
         let _ = self.room.send(Command::Connect(self.id, peer)).await;
@@ -86,6 +84,15 @@ impl Member {
                 text: "the room has ended".into(),
             })
         })
+    }
+
+    /// What was told may not have arrived: everything that is not told anew by itself is told once
+    /// more. Answers who is in; none if the room is gone.
+    pub async fn resumed(&self) -> Option<Vec<Person>> {
+        let (reply, people) = oneshot::channel();
+        let command = Command::Resumed { id: self.id, reply };
+        self.room.send(command).await.ok()?;
+        people.await.ok()
     }
 
     /// Tells the room that the user muted or unmuted.

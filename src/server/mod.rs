@@ -7,6 +7,7 @@ pub mod descriptors;
 mod door;
 mod files;
 mod listen;
+mod seats;
 pub mod secret;
 mod security;
 mod self_signed;
@@ -36,6 +37,7 @@ pub use auth::{Authority, Role};
 pub use door::{Knocks, Openings};
 pub use files::Pages;
 pub use listen::{Limits, Listener};
+pub use seats::Seats;
 
 /// How long rooms may take to end once the server stops, and then connections to close. Together
 /// with pipelines they stay well below the five seconds in which the process is gone.
@@ -60,6 +62,8 @@ pub struct App {
     pub openings: Arc<Openings>,
     /// How often who knocks.
     pub knocks: Arc<Knocks>,
+    /// Everybody's place in a room.
+    pub seats: Seats,
     /// Handed to clients.
     pub ice_servers: Arc<[IceServer]>,
     /// The page.

@@ -8,7 +8,6 @@ use axum::extract::ws::{CloseFrame, Message as Frame, WebSocket, WebSocketUpgrad
 use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use crate::allowance::{Allowance, Rate};
@@ -17,19 +16,26 @@ use crate::id::{DisplayName, RoomName, SessionKey};
 use crate::media::VideoCodec;
 use crate::peer;
 use crate::quiet::{Quiet, REFUSED, cut};
-use crate::room::member::Member;
 use crate::room::registry::{Admission, JoinError, Phase};
-use crate::room::talk::{Refusal, Say};
+use crate::room::talk::{Refusal, Say, refuse};
 use crate::server::api::{Problem, room_name};
 use crate::server::listen::stopping;
+use crate::server::seats::{Claim, News, Seat};
 use crate::server::{App, Role, security};
 use crate::signalling::{
-    AckResult, Answered, ByeReason, Command, ErrorCode, Joined, MAX_FRAME, Message, Request, read,
+    AckResult, Answered, ByeReason, Command, ErrorCode, Joined, MAX_FRAME, Message, Person,
+    Request, read,
 };
 
 /// How often the client is pinged, and how long silence lasts before it counts as gone.
+///
+/// A network that is gone for eight seconds may have been silent for five before, and TCP may
+/// take some more until it tries again. Whoever crashes closes the socket by that.
 const PING_EVERY: Duration = Duration::from_secs(5);
-const SILENCE: Duration = Duration::from_secs(10);
+const SILENCE: Duration = Duration::from_secs(20);
+/// How long a connection in trouble may take to come back. Its tile shows an avatar by then, and
+/// who comes back has it at once, without a join; who crashed is told by the socket's end.
+const MEDIA_PATIENCE: Duration = Duration::from_secs(10);
 /// A socket that takes longer than this to accept a message is gone.
 const SEND_PATIENCE: Duration = Duration::from_secs(5);
 /// A connection that has not joined by then is let go.
@@ -88,12 +94,6 @@ struct Session {
     said: Vec<(ErrorCode, Quiet)>,
 }
 
-struct Seat {
-    member: Member,
-    notices: mpsc::Receiver<Message>,
-    prefer: Option<VideoCodec>,
-}
-
 /// The session is over.
 struct Over;
 
@@ -125,21 +125,13 @@ impl Session {
                 Some(_) => heard + SILENCE,
                 None => (heard + SILENCE).min(started + JOIN_PATIENCE),
             };
-            let notice = async {
+            let news = async {
                 match &mut self.seat {
-                    // No sender left: the room's task is gone without having said goodbye.
-                    Some(seat) => seat.notices.recv().await.unwrap_or(Message::Bye {
-                        reason: match *phase.borrow() {
-                            Phase::Stopping => ByeReason::Shutdown,
-                            Phase::Serving | Phase::Draining => ByeReason::RoomFailed,
-                        },
-                    }),
+                    Some(seat) => seat.next().await,
                     // Where no room says goodbye, we do.
                     None => {
                         stopping(phase.clone()).await;
-                        Message::Bye {
-                            reason: ByeReason::Shutdown,
-                        }
+                        News::Notice(None)
                     }
                 }
             };
@@ -152,13 +144,23 @@ impl Session {
                     Some(Err(error)) => return self.unreadable(error).await,
                     None => return Err(Over),
                 },
-                notice = notice => {
-                    let last = matches!(notice, Message::Bye { .. });
-                    self.send(&notice).await?;
-                    if last {
-                        return self.close(close_code::AWAY, "bye").await;
+                news = news => match news {
+                    News::Notice(notice) => {
+                        // No sender left: the room's task is gone without having said goodbye.
+                        let notice = notice.unwrap_or(Message::Bye {
+                            reason: match *phase.borrow() {
+                                Phase::Stopping => ByeReason::Shutdown,
+                                Phase::Serving | Phase::Draining => ByeReason::RoomFailed,
+                            },
+                        });
+                        let last = matches!(notice, Message::Bye { .. });
+                        self.send(&notice).await?;
+                        if last {
+                            return self.close(close_code::AWAY, "bye").await;
+                        }
                     }
-                }
+                    News::Claimed(claim) => self.hand_over(claim).await?,
+                },
                 _ = ping.tick() => self.push(Frame::Ping(Default::default())).await?,
                 () = sleep_until(deadline) => {
                     let text = "nothing was heard for too long".to_owned();
@@ -187,6 +189,19 @@ impl Session {
         closed
     }
 
+    /// Another socket goes on with this one's place.
+    async fn hand_over(&mut self, claim: Claim) -> Result<(), Over> {
+        self.seat = match self.seat.take().map(|seat| claim.send(seat)) {
+            // Whoever asked did not wait for it.
+            Some(Err(seat)) => Some(seat),
+            Some(Ok(())) | None => None,
+        };
+        match &self.seat {
+            Some(_) => Ok(()),
+            None => self.close(close_code::NORMAL, "resumed elsewhere").await,
+        }
+    }
+
     async fn frame(&mut self, frame: Frame) -> Result<(), Over> {
         let text = match frame {
             Frame::Text(text) => text,
@@ -195,7 +210,7 @@ impl Session {
             Frame::Binary(_) => {
                 let text = "binary frames are not used here".to_owned();
                 let code = ErrorCode::BadMessage;
-                return self.refuse(None, Refusal { code, text }).await;
+                return self.error(None, Refusal { code, text }, false).await;
             }
         };
         if text.len() > MAX_FRAME {
@@ -215,7 +230,7 @@ impl Session {
                     code: bad.code,
                     text: bad.text,
                 };
-                self.refuse(bad.id, refusal).await
+                self.error(bad.id, refusal, false).await
             }
         }
     }
@@ -243,6 +258,7 @@ impl Session {
                 };
                 self.join(admission, codec, token.as_deref()).await
             }
+            Command::Resume { session } => self.resume(session).await,
             Command::Offer { sdp } => self.offer(&sdp).await,
             Command::Candidate { candidate, .. } => self.candidate(&candidate),
             Command::Media { audio, video } => match self.seated() {
@@ -256,6 +272,7 @@ impl Session {
             Command::React { reaction } => self.say(Say::React(reaction)).await,
             Command::Hand { raised } => self.say(Say::Hand(raised)).await,
             Command::Moderate { act, who } => self.say(Say::Moderate(act, who)).await,
+            Command::Ping {} => Ok(AckResult::Done {}),
             Command::Leave {} => {
                 self.seat = None;
                 Ok(AckResult::Done {})
@@ -266,7 +283,7 @@ impl Session {
             Err(refusal) if closes(refusal.code) => {
                 return self.refuse_and_close(Some(id), refusal).await;
             }
-            Err(refusal) => self.refuse(Some(id), refusal).await?,
+            Err(refusal) => self.error(Some(id), refusal, false).await?,
         }
         match leaving {
             true => self.close(close_code::NORMAL, "left").await,
@@ -280,16 +297,7 @@ impl Session {
         prefer: Option<VideoCodec>,
         token: Option<&str>,
     ) -> Result<AckResult, Refusal> {
-        let refuse = |code, text: &str| Refusal {
-            code,
-            text: text.into(),
-        };
-        if self.seat.is_some() {
-            return Err(refuse(
-                ErrorCode::AlreadyJoined,
-                "this socket has joined already",
-            ));
-        }
+        self.standing()?;
         let role = match ask.view {
             true => Role::Viewer,
             false => Role::Member,
@@ -301,13 +309,14 @@ impl Session {
             (None, true) => DisplayName::new("viewer").expect("a valid name"),
             (None, false) => return Err(refuse(ErrorCode::BadName, "a name is needed to join")),
         };
+        let session = ask.session;
         let admission = Admission {
             name,
             view: ask.view,
             audio: ask.audio,
             video: ask.video,
             portrait: ask.portrait,
-            session: ask.session,
+            session: session.clone(),
             host: self.app.authority.hosts(&self.room, token),
         };
         let joined = self.app.rooms.join(&self.room, admission).await;
@@ -317,23 +326,49 @@ impl Session {
                 refuse(ErrorCode::Unavailable, &error.to_string())
             }
         })?;
-        let result = Joined {
-            participant: joined.member.id(),
+        let (room, seats) = (self.room.clone(), &self.app.seats);
+        let seat = seats.take(room, session, joined.member, joined.notices, prefer);
+        Ok(self.sit_down(seat, joined.people))
+    }
+
+    async fn resume(&mut self, session: SessionKey) -> Result<AckResult, Refusal> {
+        self.standing()?;
+        let gone = || refuse(ErrorCode::NoSeat, "nobody holds this place; join again");
+        let seat = self.app.seats.claim(&self.room, session).await;
+        let seat = seat.ok_or_else(gone)?;
+        let people = seat.member.resumed().await.ok_or_else(gone)?;
+        Ok(self.sit_down(seat, people))
+    }
+
+    /// Nobody sits on two chairs.
+    fn standing(&self) -> Result<(), Refusal> {
+        match self.seat {
+            Some(_) => Err(refuse(
+                ErrorCode::AlreadyJoined,
+                "this socket has joined already",
+            )),
+            None => Ok(()),
+        }
+    }
+
+    fn sit_down(&mut self, seat: Seat, people: Vec<Person>) -> AckResult {
+        let joined = Joined {
+            participant: seat.member.id(),
             room: self.room.clone(),
-            people: joined.people,
+            people,
             ice_servers: self.app.ice_servers.to_vec(),
         };
-        self.seat = Some(Seat {
-            member: joined.member,
-            notices: joined.notices,
-            prefer,
-        });
-        Ok(AckResult::Joined(result))
+        self.seat = Some(seat);
+        AckResult::Joined(joined)
     }
 
     async fn offer(&mut self, sdp: &str) -> Result<AckResult, Refusal> {
         let seat = self.seated()?;
-        let answer = seat.member.offer(sdp, seat.prefer).await;
+        let options = peer::Options {
+            prefer: seat.prefer,
+            patience: MEDIA_PATIENCE,
+        };
+        let answer = seat.member.offer(sdp, options).await;
         let sdp = answer.map_err(|error| {
             let code = match error {
                 peer::Error::Sdp(_) | peer::Error::Refused { .. } => ErrorCode::BadSdp,
@@ -363,14 +398,8 @@ impl Session {
     }
 
     fn seated(&mut self) -> Result<&mut Seat, Refusal> {
-        self.seat.as_mut().ok_or_else(|| Refusal {
-            code: ErrorCode::NotJoined,
-            text: "join first".into(),
-        })
-    }
-
-    async fn refuse(&mut self, id: Option<u32>, refusal: Refusal) -> Result<(), Over> {
-        self.error(id, refusal, false).await
+        let standing = || refuse(ErrorCode::NotJoined, "join first");
+        self.seat.as_mut().ok_or_else(standing)
     }
 
     async fn refuse_and_close(&mut self, id: Option<u32>, refusal: Refusal) -> Result<(), Over> {

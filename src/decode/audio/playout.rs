@@ -565,8 +565,31 @@ mod tests {
         steepest: i32,
     }
 
+    /// When and for how long somebody is listened to.
+    #[derive(Debug, Clone, Copy)]
+    struct Span {
+        /// Of the first pull, ms.
+        start: f64,
+        /// RTP time of the first sample.
+        rtp: u32,
+        /// Pulls of 20 ms.
+        pulls: u32,
+        /// What counts begins so many ms after the start.
+        settle: f64,
+    }
+
     /// A minute of a tone in packets of 20 ms; what counts begins after `settle` ms.
     fn minute(network: Network, settle: f64) -> Heard {
+        let span = Span {
+            start: 0.0,
+            rtp: 0,
+            pulls: 3_000,
+            settle,
+        };
+        listen(network, span)
+    }
+
+    fn listen(network: Network, span: Span) -> Heard {
         let mut dice = Dice(network.seed);
         let mut playout = Playout::default();
         let mut heard = Heard::default();
@@ -574,7 +597,7 @@ mod tests {
         let (mut number, mut arrival) = (0u32, 0.0);
         let mut out = [0; AUDIO_FRAME];
         let mut last = 0;
-        for pull in 0..3_000 {
+        for pull in 0..span.pulls {
             let now = f64::from(pull) * 20.0;
             loop {
                 // Spoken over 20 ms, sent at once, in order.
@@ -585,11 +608,14 @@ mod tests {
                     break;
                 }
                 arrival = at;
-                heard.dropped += playout.write(ms(at), tone(number * 960, Kind::Sent));
+                let mut chunk = tone(number.wrapping_mul(960), Kind::Sent);
+                chunk.rtp = chunk.rtp.wrapping_add(span.rtp);
+                heard.dropped += playout.write(ms(span.start + at), chunk);
                 number += 1;
             }
-            let (pulled, rtp) = playout.pull(ms(now), &mut out);
-            if now < settle {
+            let (pulled, rtp) = playout.pull(ms(span.start + now), &mut out);
+            let rtp = rtp.map(|rtp| rtp.wrapping_sub(span.rtp));
+            if now < span.settle {
                 last = out[AUDIO_FRAME - 1];
                 continue;
             }
@@ -661,6 +687,54 @@ mod tests {
     }
 
     /// Pulls once and says what came.
+    const AN_HOUR: f64 = 3_600_000.0;
+
+    #[test]
+    fn who_comes_when_the_server_is_days_old_is_heard_as_soon() {
+        let network = Network {
+            phase: 3.0,
+            jitter: 4.0,
+            drift: 2e-5,
+            seed: 7,
+        };
+        let fresh = minute(network, 0.0);
+        let span = Span {
+            start: 100.0 * AN_HOUR,
+            // The RTP clock wraps half a minute later.
+            rtp: (30 * AUDIO_CLOCK).wrapping_neg(),
+            pulls: 3_000,
+            settle: 0.0,
+        };
+        let late = listen(network, span);
+        assert_eq!(fresh.delays.len(), late.delays.len());
+        for (fresh, late) in fresh.delays.iter().zip(&late.delays) {
+            assert!((fresh - late).abs() < 0.01, "{fresh} ms and {late} ms");
+        }
+        assert_eq!(fresh.concealed, late.concealed);
+    }
+
+    #[test]
+    fn after_an_hour_nothing_has_piled_up() {
+        let network = Network {
+            phase: 11.0,
+            jitter: 4.0,
+            drift: 5e-5,
+            seed: 3,
+        };
+        let span = Span {
+            start: 0.0,
+            rtp: 0,
+            pulls: 180_000,
+            settle: AN_HOUR - 60_000.0,
+        };
+        let (first, last) = (minute(network, 5_000.0), listen(network, span));
+        let (first, most) = (first.median(), last.most());
+        let last = last.median();
+        // The wait for the tick moves through its 20 ms as the clocks drift.
+        assert!((first - last).abs() <= 21.0, "{first} ms, then {last} ms");
+        assert!(most <= 62.0, "{most}");
+    }
+
     fn pull(playout: &mut Playout, at: f64) -> (Pulled, Vec<i16>, Option<u32>) {
         let mut out = [0; AUDIO_FRAME];
         let (pulled, rtp) = playout.pull(ms(at), &mut out);

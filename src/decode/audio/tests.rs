@@ -82,6 +82,30 @@ fn share(pcm: &[i16], hertz: f64) -> f64 {
 }
 
 #[test]
+fn a_microphone_is_heard_across_the_wrap_and_after_hours() {
+    let mut bench = Bench::new();
+    let mut packets = tone(440, 600);
+    // Number and time wrap after 300 ms.
+    for (n, packet) in packets.iter_mut().enumerate() {
+        packet.sequence = (n as u16).wrapping_sub(15);
+        packet.timestamp = (n as u32).wrapping_sub(15).wrapping_mul(960);
+    }
+    // 13 hours are more than half of what an RTP clock can tell.
+    let mut later = tone(440, 600);
+    continue_from(&packets, &mut later, 13 * 3_600 * 48_000);
+    for (what, packets) in [("the wrap", packets), ("hours", later)] {
+        let pulled = bench.play(&packets);
+        let heard = pulled
+            .iter()
+            .skip(10)
+            .filter(|(pulled, pcm)| *pulled == Pulled::Speech && share(pcm, 440.0) > 0.9);
+        // A machine that is busy with other tests may be late now and then.
+        let heard = heard.count();
+        assert!(heard >= 15, "{heard} of 20 after {what}");
+    }
+}
+
+#[test]
 fn a_tone_is_heard_soon_and_its_time_is_told() {
     let packets = tone(440, 1_000);
     let mut bench = Bench::new();

@@ -307,7 +307,12 @@ mod tests {
 
     /// Runs 60 s after 20 s of settling. `sound` is how late the sound plays after capture, ms.
     fn run(source: Source, sound: impl Fn(f64) -> Option<f64>) -> Seen {
-        let (settle, end) = (20_000.0, 80_000.0);
+        run_after(20_000.0, source, sound)
+    }
+
+    /// Runs 60 s after `settle` ms.
+    fn run_after(settle: f64, source: Source, sound: impl Fn(f64) -> Option<f64>) -> Seen {
+        let end = settle + 60_000.0;
         let mut noise = Noise(source.seed);
         let step = 1000.0 / (source.fps * (1.0 + source.drift));
         // Pictures in the order of their arrival: a network does not reorder whole pictures.
@@ -326,7 +331,9 @@ mod tests {
             let now_ms = now.0 as f64 / 1e6;
             while arrivals.front().is_some_and(|a| a.1 <= now_ms) {
                 let (captured, ready) = arrivals.pop_front().unwrap();
-                dropped += pace.push((captured, ready), (captured * 90.0) as u32, ms(ready));
+                // RTP time wraps after half a day.
+                let rtp = (captured * 90.0) as u64 as u32;
+                dropped += pace.push((captured, ready), rtp, ms(ready));
             }
             let lead = |rtp: u32| {
                 sound(now_ms).map(|late| ((f64::from(rtp) / 90.0 - (now_ms - late)) * 1e6) as i64)
@@ -436,6 +443,23 @@ mod tests {
         jitter: 3.0,
         seed: 1,
     };
+
+    #[test]
+    fn after_half_a_day_pictures_wait_no_longer_than_at_first() {
+        let half_a_day = 14.0 * 3_600_000.0;
+        for drift in [0.0, 2e-5] {
+            let camera = Source { drift, ..CAMERA };
+            let (first, last) = (run(camera, silent), run_after(half_a_day, camera, silent));
+            assert!(last.distinct >= 24.9, "{last:?}");
+            // The wait for the tick moves through its 40 ms as the clocks drift.
+            assert!(last.mean_wait <= first.mean_wait.max(45.0), "{last:?}");
+            assert!(last.max_wait <= 52.0, "{last:?}");
+        }
+        // A newcomer's first picture is shown at the first tick, whenever that is.
+        let mut pace = Pace::default();
+        pace.push('a', 5, ms(half_a_day));
+        assert_eq!(pace.due(ms(half_a_day + 1.0), |_| None), Some(&'a'));
+    }
 
     #[test]
     fn sound_a_second_late_is_not_waited_for() {

@@ -186,6 +186,64 @@ fn vp8_comes_out_picture_by_picture() {
     assert_eq!(bench.heard(), [Event::Started(SMALL)]);
 }
 
+/// Both clocks wrap in the middle, as they do once in half a day.
+fn wrap_soon(packets: &mut [RtpPacket]) {
+    let (first, last) = (packets[0].clone(), packets[packets.len() - 1].clone());
+    let numbers = last.sequence.wrapping_sub(first.sequence) / 2;
+    let time = last.timestamp.wrapping_sub(first.timestamp) / 2;
+    for packet in packets {
+        let number = packet.sequence.wrapping_sub(first.sequence);
+        packet.sequence = number.wrapping_sub(numbers);
+        let ticks = packet.timestamp.wrapping_sub(first.timestamp);
+        packet.timestamp = ticks.wrapping_sub(time);
+    }
+    assert!(numbers > 0 && time > 0);
+}
+
+#[test]
+fn clocks_that_wrap_lose_no_picture() {
+    for (codec, line) in [(VideoCodec::Vp8, VP8_LINE), (VideoCodec::H264, H264_LINE)] {
+        let mut packets = stream(line, RED, SMALL, 40);
+        wrap_soon(&mut packets);
+        let mut bench = Bench::new(codec);
+        bench.play(packets, RED);
+        assert_eq!(bench.heard(), [Event::Started(SMALL)]);
+    }
+}
+
+#[test]
+fn a_camera_that_was_off_for_hours_is_seen_at_once() {
+    for (codec, line) in [(VideoCodec::Vp8, VP8_LINE), (VideoCodec::H264, H264_LINE)] {
+        let mut bench = Bench::new(codec);
+        let mut before = stream(line, RED, SMALL, 10);
+        bench.play(before.clone(), RED);
+        // Seven hours are more than half of what an RTP clock can tell, five are less.
+        for (hours, colour) in [(7, GREEN), (5, BLUE)] {
+            let mut packets = stream(line, colour, SMALL, 10);
+            continue_from(&before, &mut packets, hours * 3_600 * 90_000);
+            let began = clock::now();
+            for picture in pictures(packets.clone()) {
+                bench.pace();
+                bench.push(&picture);
+            }
+            let seen = until(|| {
+                let frame = bench.decoder.frames().due(clock::now())?;
+                let yuv = colour_of(&frame);
+                let near = |(is, should): (&u8, u8)| is.abs_diff(should) < 12;
+                yuv.iter().zip(colour.1).all(near).then(clock::now)
+            });
+            let seen = seen.unwrap_or_else(|| panic!("{codec:?} {hours}: {:?}", bench.heard()));
+            // 400 ms are the stream's own.
+            let after = seen.since(began);
+            assert!(
+                after < Duration::from_secs(3),
+                "{codec:?} {hours}: {after:?}"
+            );
+            before = packets;
+        }
+    }
+}
+
 #[test]
 fn h264_profiles_and_packetisation_modes_come_out_without_delay() {
     let mode_0 = "x264enc tune=zerolatency bitrate=8000 qp-max=28 speed-preset=ultrafast option-string=slice-max-size=900 \

@@ -98,6 +98,23 @@ mod tests {
     }
 
     #[test]
+    fn a_starved_thread_makes_every_packet() {
+        // Woken late, and the later the more often: by up to 180 ms, 5 ms of work for a packet.
+        let mut pace = Pace::default();
+        let (mut now, mut next) = (ms(0), 0);
+        while next < 20 * 10_000 {
+            match pace.step(now) {
+                Step::Tick { at, skipped } => {
+                    assert_eq!((at, skipped), (ms(next), 0));
+                    next += 20;
+                    now = now.plus(Duration::from_millis(5));
+                }
+                Step::Wait(until) => now = until.plus(Duration::from_millis(next * 7 % 180)),
+            }
+        }
+    }
+
+    #[test]
     fn after_a_rest_the_beat_starts_anew() {
         let mut pace = Pace::default();
         pace.step(ms(0));

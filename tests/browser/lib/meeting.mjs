@@ -18,15 +18,17 @@ const HEARD = -60;
 
 // Describes the meetings of one test file: call once, at its top. One server for the file and
 // one browser for each colour and size, started when first needed; rooms and pages are each
-// test's own. `args` go to `quilt serve`.
-export function meetings(name, args = []) {
+// test's own. `args` go to `quilt serve`. `world` is where they are: `wrap` makes a command one
+// that runs where the server is, `browser` says how and with what a colour's browser is started,
+// and `url` where it finds the server; a world that is `missing`, with the reason, skips the tests.
+export function meetings(name, args = [], world = {}) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), `quilt-${name}-`));
   const browsers = new Map();
   let server;
   let failed = false;
 
   before(async () => {
-    server = await startServer(folder, args);
+    if (!world.missing) server = await startServer(folder, args, world.wrap);
   });
   after(async () => {
     for (const browser of browsers.values()) await browser.close();
@@ -39,7 +41,8 @@ export function meetings(name, args = []) {
   async function browser(colour, size = LANDSCAPE) {
     const key = `${colour} ${size.width}x${size.height}`;
     if (!browsers.has(key)) {
-      const started = colour === 'firefox' ? Firefox.start(folder) : Browser.start(folder, colour, size);
+      const how = world.browser?.(colour, server, folder);
+      const started = colour === 'firefox' ? Firefox.start(folder) : Browser.start(folder, colour, size, how);
       browsers.set(key, await started);
     }
     return browsers.get(key);
@@ -47,8 +50,9 @@ export function meetings(name, args = []) {
 
   let rooms = 0;
   return function meeting(title, run) {
-    test(title, { timeout: 120_000 }, async () => {
+    test(title, { timeout: 120_000, skip: world.missing ?? false }, async () => {
       const room = new Room(server, `${name}-${++rooms}`, browser, () => browsers);
+      if (world.url) room.url = (colour) => world.url(colour, server);
       try {
         await run(room);
         for (const person of room.people) assert.deepEqual(person.faults(), [], `faults in ${person.colour}'s page`);
@@ -73,6 +77,10 @@ class Room {
     this.people = [];
   }
 
+  url() {
+    return this.server.url;
+  }
+
   // Someone opens the meeting page. `colour` is who (`firefox` has that browser instead); `query` and `open` refine how.
   async enter(colour, query = {}, open = {}) {
     const all = { name: named(colour), join: 1, processing: 0, ...query };
@@ -82,7 +90,7 @@ class Room {
   // Someone opens any page of the server.
   async visit(colour, path, { size, ...open } = {}) {
     const browser = await this.browser(colour, size);
-    const person = await browser.open(new URL(path, this.server.url).href, open);
+    const person = await browser.open(new URL(path, this.url(colour)).href, open);
     this.people.push(person);
     return person;
   }

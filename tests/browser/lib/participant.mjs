@@ -13,11 +13,13 @@ const executablePath =
 
 // One Chromium, whose camera shows `colour` in this size and whose microphone has its tone.
 export class Browser {
-  static async start(folder, colour, size = LANDSCAPE) {
+  // `world`: how programs are started where this one is to run, and what it is told besides.
+  static async start(folder, colour, size = LANDSCAPE, { program = (path) => path, args = [] } = {}) {
     const server = await chromium.launchServer({
-      executablePath,
+      executablePath: program(executablePath),
       host: '127.0.0.1',
       args: [
+        ...args,
         '--no-sandbox',
         '--disable-gpu',
         '--autoplay-policy=no-user-gesture-required',

@@ -168,6 +168,32 @@ export function probe() {
       return Object.fromEntries(tilesOver(video).map((tile) => [tile.name, changed(tile)]));
     },
 
+    // From now on notes the times (Date.now) at which the mix shows a new picture, and at which the
+    // picture in the tile of this name has changed.
+    watch(name) {
+      const canvas = new OffscreenCanvas(96, 54);
+      const context = canvas.getContext('2d', { willReadFrequently: true });
+      const seen = { shown: [], changed: [] };
+      let before;
+      const look = () => {
+        const video = mix();
+        if (!video) return;
+        video.requestVideoFrameCallback(look);
+        seen.shown.push(Date.now());
+        const tile = tilesOver(video).find((tile) => tile.name === name);
+        if (!tile) return;
+        const { x, y, width, height } = tile.box;
+        const [w, h] = [video.videoWidth, video.videoHeight];
+        context.drawImage(video, x * w, y * h, width * w, height * h, 0, 0, 96, 54);
+        const { data } = context.getImageData(0, 0, 96, 54);
+        // Green carries most of the luma; coding noise stays below.
+        if (before?.some((green, n) => Math.abs(green - data[n * 4 + 1]) > 24)) seen.changed.push(Date.now());
+        before = Array.from({ length: 96 * 54 }, (_, n) => data[n * 4 + 1]);
+      };
+      mix().requestVideoFrameCallback(look);
+      window.probe.seen = seen;
+    },
+
     // Resolves with the time (Date.now) at which the page no longer has a tile of this name.
     tileGone(name) {
       const there = () => document.querySelector(`[data-testid="tile"][data-name="${name}"]`);
@@ -223,6 +249,10 @@ export function probe() {
         const report = await peer.getStats();
         for (const entry of report.values()) {
           const codec = report.get(entry.codecId)?.mimeType;
+          if (entry.type === 'transport') {
+            const pair = report.get(entry.selectedCandidatePairId);
+            result.path = report.get(pair?.localCandidateId)?.protocol;
+          }
           if (entry.type === 'inbound-rtp') {
             result[entry.kind].push({
               codec,

@@ -13,18 +13,14 @@ const program = path.resolve(top, process.env.CARGO_TARGET_DIR ?? 'target', 'rel
 const EXIT_WITHIN = 5_000;
 
 // Starts the server and waits for the line that says where it listens. What it logs goes to
-// `server.log` in `folder`.
-export async function startServer(folder, args = []) {
+// `server.log` in `folder`. `wrap` makes a command of the program and its arguments.
+export async function startServer(folder, args = [], wrap = (command) => command) {
   const log = path.join(folder, 'server.log');
   const env = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !name.startsWith('QUILT_')),
   );
-  const free = ['--listen', '--rtc-listen'].filter((name) => !args.includes(name)).flatMap((name) => [name, '127.0.0.1:0']);
-  const child = spawn(
-    program,
-    ['serve', ...free, ...args],
-    { env, stdio: ['ignore', 'pipe', fs.openSync(log, 'a')] },
-  );
+  const [command, ...rest] = wrap([program, 'serve', ...listen(args), ...args]);
+  const child = spawn(command, rest, { env, stdio: ['ignore', 'pipe', fs.openSync(log, 'a')] });
   const exited = new Promise((resolve) => {
     child.once('exit', (code, signal) => resolve({ code, signal }));
     child.once('error', (error) => resolve({ code: null, signal: null, error }));
@@ -41,6 +37,12 @@ export async function startServer(folder, args = []) {
   ]);
   const { http } = JSON.parse(line);
   return new Server(child, exited, http.startsWith('http') ? http : `http://${http}`, log);
+}
+
+// Free ports of the loopback, unless something else is asked for.
+function listen(args) {
+  const any = ['--listen', '--rtc-listen'].filter((option) => !args.includes(option));
+  return any.flatMap((option) => [option, '127.0.0.1:0']);
 }
 
 class Server {
