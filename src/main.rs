@@ -39,6 +39,9 @@ enum Subcommands {
     Load(load::Options),
     /// Measure what a room costs beside the codecs alone; fails if something was not reached
     Bench(load::bench::BenchOptions),
+    /// Run the server that `quilt bench` compares with
+    #[command(hide = true)]
+    Naive(load::naive::NaiveOptions),
 }
 
 #[derive(Args)]
@@ -81,6 +84,7 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
     {
         Subcommands::Serve(serve) => runtime.block_on(run(*serve))?,
         Subcommands::Load(options) => runtime.block_on(generate_load(options))?,
+        Subcommands::Naive(options) => runtime.block_on(load::naive::serve(options))?,
         Subcommands::Bench(options) => {
             if !runtime.block_on(load::bench::bench(options))? {
                 return Ok(ExitCode::FAILURE);
