@@ -93,7 +93,7 @@ pub struct Sample {
     pub skew_ms: Option<Percentiles>,
     /// The same without its sign.
     pub skew_abs_ms: Option<Percentiles>,
-    /// How like the tiles are to what the sources show: SSIM of luma, 1 is the same.
+    /// How true the mix is to the sources: SSIM of luma, 1 is the same (see [`album`](super::album)).
     pub ssim: Option<f64>,
 }
 
@@ -277,8 +277,8 @@ impl fmt::Display for Sample {
         writeln!(f, "beep to beep: {}", line(&self.audio_latency_ms))?;
         writeln!(f, "sound after picture: {}", line(&self.skew_ms))?;
         match self.ssim {
-            Some(ssim) => write!(f, "SSIM of the tiles: {ssim:.4}"),
-            None => write!(f, "SSIM of the tiles: nothing compared"),
+            Some(ssim) => write!(f, "SSIM of the sources in the mix: {ssim:.4}"),
+            None => write!(f, "SSIM of the sources in the mix: nothing compared"),
         }
     }
 }

@@ -54,7 +54,7 @@ pub struct Round {
     pub skew: Option<Percentiles>,
     /// Payload of the video, 1000 bits a second: the mean of all clients.
     pub kbps: f64,
-    /// How like the mixes are to what the sources show.
+    /// How true the mixes are to the sources.
     pub ssim: Option<f64>,
     /// Resident memory at the end, MB.
     pub memory: f64,
@@ -209,7 +209,7 @@ pub struct Row {
     pub video_kbps: Option<f64>,
     /// Quilt's divided by that of the naive round beside it.
     pub kbps_to_naive: Option<f64>,
-    /// How like the mixes are to what the sources show.
+    /// How true the mixes are to the sources.
     pub ssim: Option<f64>,
     /// Quilt's less that of the naive round beside it.
     pub ssim_over_naive: Option<f64>,
