@@ -44,6 +44,9 @@ enum Subcommands {
     Churn(load::churn::ChurnOptions),
     /// Measure what a room costs beside the codecs alone; fails if something was not reached
     Bench(load::bench::BenchOptions),
+    /// Run the server that `quilt bench` compares with
+    #[command(hide = true)]
+    Naive(load::naive::NaiveOptions),
 }
 
 #[derive(Args)]
@@ -97,6 +100,7 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
                 return Ok(ExitCode::FAILURE);
             }
         }
+        Subcommands::Naive(options) => runtime.block_on(load::naive::serve(options))?,
         Subcommands::Bench(options) => {
             if !runtime.block_on(load::bench::bench(options))? {
                 return Ok(ExitCode::FAILURE);

@@ -68,8 +68,7 @@ impl Library {
     /// Takes some 2 ms; 100 ms when GStreamer must first load the plugins.
     pub fn build(&self, name: &'static str, values: &[(&str, Value)]) -> Result<Pipeline, Error> {
         init()?;
-        let text = self.texts.get(name).ok_or(Error::Unknown(name))?;
-        let line = fill(name, text, values)?;
+        let line = self.line(name, values)?;
         let refuse = |reason: String| Error::Parse { name, reason };
         let flags = gstreamer::ParseFlags::FATAL_ERRORS;
         let element = gstreamer::parse::launch_full(&line, None, flags)
@@ -79,6 +78,15 @@ impl Library {
             Ok(pipeline) => Ok(Pipeline::new(name, pipeline)),
             Err(_) => Err(refuse("a pipeline has at least two elements".into())),
         }
+    }
+
+    /// Fills a text without parsing it, for those who make one pipeline of several.
+    pub fn line(&self, name: &'static str, values: &[(&str, Value)]) -> Result<String, Error> {
+        fill(
+            name,
+            self.texts.get(name).ok_or(Error::Unknown(name))?,
+            values,
+        )
     }
 }
 

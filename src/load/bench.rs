@@ -1,6 +1,7 @@
-//! `quilt bench`: what a room costs and how quick it is, beside the codecs alone.
+//! `quilt bench`: what a room costs and how quick it is, between the codecs alone and what one
+//! would write by hand.
 //!
-//! The server is a process of its own, so that its CPU time is its own. Rounds of all kinds of
+//! Each server is a process of its own, so that its CPU time is its own. Rounds of all kinds of
 //! work are interleaved, so that a machine that becomes slower does so for all of them.
 
 use std::io::{BufRead, BufReader};
@@ -9,9 +10,11 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Deserialize;
 
-use super::verdict::{Round, Row, Verdict, verdicts};
+use super::row::{Kind, Measured, Round, Row};
+use super::verdict::{Verdict, verdicts};
 use super::{Downlink, Options, Quality, Uplink, floor, run};
 use crate::encode::choice::{Encoders, Family};
 use crate::id::RoomName;
@@ -19,7 +22,7 @@ use crate::media::VideoCodec;
 
 /// Participants and pictures a second of the mixes: eight at 12, so that they fit on two cores.
 const WORK: [(u8, u32); 3] = [(2, 25), (4, 25), (8, 12)];
-/// The row that is held to figures over a full minute.
+/// The room in which Quilt is held to figures over a full minute.
 const MAIN: u8 = 4;
 /// Before counting begins, seconds.
 const SETTLE: u32 = 3;
@@ -32,45 +35,75 @@ pub struct BenchOptions {
     /// How often everything is measured; the table shows medians
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: u32,
-    /// How long a round with four participants lasts; the others take a third of it
+    /// How long Quilt's round with four participants lasts; all others take a third of it
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(3..))]
     pub seconds: u32,
+    /// Measure only these; what must be reached of others is not judged
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "ROW,...",
+        default_values_t = [Kind::Floor, Kind::Quilt, Kind::Naive])]
+    pub only: Vec<Kind>,
+    /// Measure only with so many participants
+    #[arg(long, value_delimiter = ',', value_name = "N,...", value_parser = participants(),
+        default_values_t = WORK.map(|(n, _)| n))]
+    pub n: Vec<u8>,
+}
+
+fn participants() -> impl TypedValueParser<Value = u8> {
+    PossibleValuesParser::new(["2", "4", "8"]).map(|n| n.parse().expect("one of these numbers"))
 }
 
 /// Measures and prints a table, a JSON line for each row, and what was reached. Answers whether
 /// everything was.
 ///
 /// # Errors
-/// When the server does not start, or a round cannot be run.
+/// When a server does not start, or a round cannot be run.
 pub async fn bench(options: BenchOptions) -> anyhow::Result<bool> {
-    let mut floors = vec![vec![]; WORK.len()];
-    let mut quilts = vec![vec![]; WORK.len()];
+    let work = WORK.into_iter().filter(|(n, _)| options.n.contains(n));
+    let empty = |(n, fps)| Measured {
+        n,
+        fps,
+        ..Measured::default()
+    };
+    let mut all: Vec<_> = work.map(empty).collect();
     for round in 1..=options.rounds {
-        for (index, (n, fps)) in WORK.into_iter().enumerate() {
-            let seconds = if n == MAIN {
-                options.seconds
-            } else {
-                options.seconds.div_ceil(3)
-            };
+        for measured in &mut all {
             let of = options.rounds;
+            let Measured { n, fps, .. } = *measured;
             eprintln!("round {round} of {of}: {n} participants at {fps} pictures a second");
-            let floor = tokio::task::spawn_blocking(move || {
-                floor::run(n as usize, fps, options.seconds.div_ceil(3) as usize)
-            });
-            let floor = floor.await?.context("measuring the codecs alone")?;
-            floors[index].push(floor.cores());
-            tokio::time::sleep(REST).await;
-            quilts[index].push(measure(n, fps, seconds).await?);
-            tokio::time::sleep(REST).await;
+            measure_all(measured, &options).await?;
         }
     }
-    let mut rows = vec![];
-    for (index, (n, fps)) in WORK.into_iter().enumerate() {
-        let floor = Row::floor(n, fps, &floors[index]);
-        let quilt = Row::quilt(&floor, &quilts[index]);
-        rows.extend([floor, quilt]);
-    }
+    let rows: Vec<Row> = all.iter().flat_map(Measured::rows).collect();
     print(&rows, &verdicts(&rows))
+}
+
+/// One round of the same work for everybody who is asked for.
+async fn measure_all(measured: &mut Measured, options: &BenchOptions) -> anyhow::Result<()> {
+    let Measured { n, fps, .. } = *measured;
+    let third = options.seconds.div_ceil(3);
+    if options.only.contains(&Kind::Floor) {
+        let floor = move || floor::run(n as usize, fps, third as usize);
+        let floor = tokio::task::spawn_blocking(floor).await?;
+        let floor = floor.context("measuring the codecs alone")?;
+        measured.floors.push(floor.cores());
+        tokio::time::sleep(REST).await;
+    }
+    if options.only.contains(&Kind::Quilt) {
+        let seconds = if n == MAIN { options.seconds } else { third };
+        let arguments = ["serve", "--mix", "personal"].map(str::to_owned);
+        measured
+            .quilts
+            .push(measure(arguments.into(), n, fps, seconds).await?);
+        tokio::time::sleep(REST).await;
+    }
+    if options.only.contains(&Kind::Naive) {
+        let arguments = ["naive".into(), "--participants".into(), n.to_string()];
+        measured
+            .naives
+            .push(measure(arguments.into(), n, fps, third).await?);
+        tokio::time::sleep(REST).await;
+    }
+    Ok(())
 }
 
 fn print(rows: &[Row], verdicts: &[Verdict]) -> anyhow::Result<bool> {
@@ -89,8 +122,10 @@ fn print(rows: &[Row], verdicts: &[Verdict]) -> anyhow::Result<bool> {
     Ok(verdicts.iter().all(|verdict| verdict.pass))
 }
 
-async fn measure(n: u8, fps: u32, seconds: u32) -> anyhow::Result<Round> {
-    let server = tokio::task::spawn_blocking(move || Server::start(fps)).await??;
+/// One round: a server started with these arguments, and a room of load clients in it.
+async fn measure(arguments: Vec<String>, n: u8, fps: u32, seconds: u32) -> anyhow::Result<Round> {
+    let start = move || Server::start(&arguments, fps);
+    let server = tokio::task::spawn_blocking(start).await??;
     let options = Options {
         url: server.url.clone(),
         room: RoomName::new("bench")?,
@@ -126,16 +161,16 @@ struct Addresses {
 }
 
 impl Server {
-    fn start(fps: u32) -> anyhow::Result<Self> {
+    fn start(arguments: &[String], fps: u32) -> anyhow::Result<Self> {
         let fps = fps.to_string();
         let any = "127.0.0.1:0";
         // In software, as the floor: what a device does is not to be seen in CPU time.
         let h264 = Encoders::software().of(VideoCodec::H264);
         let family = Family::of(h264.context("no H.264 encoder is installed")?).to_string();
         let mut child = Command::new(std::env::current_exe()?)
-            .args(["serve", "--listen", any, "--rtc-listen", any])
-            .args(["--mix", "personal", "--fps", &fps])
-            .args(["--video-encoder", &family])
+            .args(arguments)
+            .args(["--listen", any, "--rtc-listen", any, "--fps", &fps])
+            .env("QUILT_VIDEO_ENCODER", &family)
             .env("QUILT_LOG", "warn")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

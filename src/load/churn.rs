@@ -13,9 +13,10 @@ use clap::Args;
 use tokio::task::JoinSet;
 
 use super::client::{Client, Entry, Material};
+use super::content::Content;
 use super::growth::{Figures, Report, Visit};
 use super::publisher::{OnRequest, Pace};
-use super::run::{BITRATE, SIZE, marked};
+use super::run::{BITRATE, SIZE};
 use super::{audio, clip, metrics};
 use crate::clock::{self, MediaTime};
 use crate::gst::Library;
@@ -138,6 +139,8 @@ pub async fn run(options: ChurnOptions) -> anyhow::Result<Report> {
 /// What two kinds of people send.
 fn material() -> anyhow::Result<Vec<Material>> {
     let library = Library::embedded();
+    let length = LOOP_SECONDS * FPS;
+    let content = Content::generated(2, 0, SIZE, length);
     let codecs = [VideoCodec::H264, VideoCodec::Vp8].into_iter();
     let made = codecs.zip(0..).map(|(codec, source)| {
         let settings = clip::Settings {
@@ -145,9 +148,9 @@ fn material() -> anyhow::Result<Vec<Material>> {
             size: SIZE,
             fps: FPS,
             bitrate: BITRATE * FPS / 25,
-            keyframes: LOOP_SECONDS * FPS,
+            keyframes: length,
         };
-        let clip = marked(&library, settings, source, u64::from(source), None)?;
+        let clip = content.clip(&library, settings, source)?;
         anyhow::Ok(Material {
             source,
             clip: Arc::new(clip),

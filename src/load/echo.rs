@@ -4,20 +4,16 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{SinkExt, StreamExt};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_tungstenite::tungstenite::Message as Frame;
+use tokio::net::TcpListener;
 
+use super::host::{self, Guest};
 use super::receiver::starts_keyframe;
 use crate::clock::{self, MediaTime, NtpTime};
 use crate::fanout::{self, Fanout, ListenerId};
-use crate::id::{DisplayName, ParticipantId, RoomName};
+use crate::id::{DisplayName, ParticipantId};
 use crate::media::{EncodedAudio, EncodedPicture, Kind, RtpPacket, VideoCodec};
 use crate::peer::{self, Engine, Peer, State};
-use crate::signalling::{
-    self, AckResult, Answered, Command, Joined, MapTile, Message, NamesIn, TileMap,
-};
+use crate::signalling::{MapTile, Message, NamesIn, TileMap};
 use crate::stats::Stats;
 
 /// Starts the server on loopback; answers its URL.
@@ -30,68 +26,9 @@ pub async fn start() -> String {
     let engine = Engine::bind(settings, stats.clone()).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        let mut next = 0;
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let mut start = [0; 12];
-            stream.peek(&mut start).await.unwrap();
-            if start == *b"GET /metrics" {
-                // Unread, the request would reset the connection.
-                let mut request = [0; 1024];
-                assert!(stream.read(&mut request).await.unwrap() > 0);
-                let answer = format!("HTTP/1.1 200 OK\r\n\r\n{}", stats.render());
-                stream.write_all(answer.as_bytes()).await.unwrap();
-            } else {
-                next += 1;
-                tokio::spawn(converse(stream, ParticipantId(next), engine.clone()));
-            }
-        }
-    });
+    let door: host::Door<Echo> = Arc::new(|id| Some(Arc::new(Echo::new(id))));
+    tokio::spawn(host::serve(listener, engine, stats, door));
     url
-}
-
-async fn converse(stream: TcpStream, id: ParticipantId, engine: Arc<Engine>) {
-    let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
-    let mut connection = None;
-    while let Some(Ok(Frame::Text(text))) = socket.next().await {
-        let request = signalling::read(&text).unwrap();
-        let mut answers = vec![];
-        let result = match request.command {
-            Command::Join { .. } => {
-                answers.push(map(id));
-                AckResult::Joined(Joined {
-                    participant: id,
-                    room: RoomName::new("echo").unwrap(),
-                    people: vec![],
-                    ice_servers: vec![],
-                })
-            }
-            Command::Offer { sdp } => {
-                let echo = Arc::new(Echo::default());
-                let options = peer::Options::default();
-                let accepted = engine.accept(&sdp, options, echo.clone()).await;
-                let (peer, sdp) = accepted.unwrap();
-                let (listener, video) = fanout::listener();
-                echo.video.attach(ListenerId(0), listener);
-                let (listener, audio) = fanout::listener();
-                echo.audio.attach(ListenerId(0), listener);
-                peer.play(Some(video), Some(audio));
-                echo.peer.set(peer.clone()).unwrap();
-                connection = Some(peer);
-                AckResult::Answered(Answered { sdp })
-            }
-            _ => AckResult::Done {},
-        };
-        let id = request.id;
-        answers.insert(0, Message::Ack { id, result });
-        for answer in answers {
-            let text = serde_json::to_string(&answer).unwrap();
-            socket.send(Frame::text(text)).await.unwrap();
-        }
-    }
-    if let Some(peer) = connection {
-        peer.close().await;
-    }
 }
 
 /// Everybody has the whole picture.
@@ -115,8 +52,8 @@ fn map(id: ParticipantId) -> Message {
     })
 }
 
-#[derive(Default)]
 struct Echo {
+    id: ParticipantId,
     peer: OnceLock<Peer>,
     video: Fanout<EncodedPicture>,
     audio: Fanout<EncodedAudio>,
@@ -128,6 +65,33 @@ struct Gathered {
     codec: Option<VideoCodec>,
     payloads: Vec<Bytes>,
     sound: Option<MediaTime>,
+}
+
+impl Echo {
+    fn new(id: ParticipantId) -> Self {
+        Self {
+            id,
+            peer: OnceLock::new(),
+            video: Fanout::default(),
+            audio: Fanout::default(),
+            state: Mutex::default(),
+        }
+    }
+}
+
+impl Guest for Echo {
+    fn greeting(&self) -> Vec<Message> {
+        vec![map(self.id)]
+    }
+
+    fn meet(&self, peer: Peer) {
+        let (listener, video) = fanout::listener();
+        self.video.attach(ListenerId(0), listener);
+        let (listener, audio) = fanout::listener();
+        self.audio.attach(ListenerId(0), listener);
+        peer.play(Some(video), Some(audio));
+        self.peer.set(peer).unwrap();
+    }
 }
 
 impl peer::Uplink for Echo {

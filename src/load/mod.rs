@@ -14,27 +14,36 @@
 //!   end to end, lip sync.
 //! - [`churn`] has such clients come and go for as long as one likes, and [`growth`] (pure) tells what
 //!   of the server did not go with them.
+//! - After a run the pictures of the mix that were put into an [`album`] are compared with what the
+//!   sources show ([`content`]).
+//! - [`bench`] puts all of it between [`floor`] and [`naive`]; [`host`] is the door of servers that
+//!   are not Quilt.
 //! - [`demo`] uses the same clients for the company in `quilt serve --demo`.
 
+pub mod album;
 pub mod audio;
 pub mod beep;
 pub mod bench;
 pub mod churn;
 pub mod client;
 pub mod clip;
+pub mod content;
 pub mod demo;
 #[cfg(test)]
 mod echo;
 pub mod floor;
 pub mod freeze;
 pub mod growth;
+pub mod host;
 pub mod mark;
 pub mod metrics;
+pub mod naive;
 pub mod persona;
 pub mod picture;
 pub mod publisher;
 pub mod receiver;
 pub mod report;
+pub mod row;
 pub mod run;
 pub mod sample;
 pub mod scene;

@@ -93,6 +93,8 @@ pub struct Sample {
     pub skew_ms: Option<Percentiles>,
     /// The same without its sign.
     pub skew_abs_ms: Option<Percentiles>,
+    /// How true the mix is to the sources: SSIM of luma, 1 is the same (see [`album`](super::album)).
+    pub ssim: Option<f64>,
 }
 
 /// One source as one or several clients saw it.
@@ -273,7 +275,11 @@ impl fmt::Display for Sample {
         };
         writeln!(f, "mark to mark: {}", line(&self.video_latency_ms))?;
         writeln!(f, "beep to beep: {}", line(&self.audio_latency_ms))?;
-        write!(f, "sound after picture: {}", line(&self.skew_ms))
+        writeln!(f, "sound after picture: {}", line(&self.skew_ms))?;
+        match self.ssim {
+            Some(ssim) => write!(f, "SSIM of the sources in the mix: {ssim:.4}"),
+            None => write!(f, "SSIM of the sources in the mix: nothing compared"),
+        }
     }
 }
 
@@ -355,6 +361,7 @@ mod tests {
             audio_latency_ms: None,
             skew_ms: percentiles,
             skew_abs_ms: percentiles,
+            ssim: Some(0.95),
         };
         let failed = Client {
             name: "Load 1".into(),

@@ -9,17 +9,15 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::client::{Client, Entry, Material};
-use super::clip::{self, Clip};
-use super::mark::{self, Mark};
+use super::clip;
+use super::content::Content;
 use super::metrics;
-use super::picture::Picture;
 use super::publisher::{OnRequest, Pace};
 use super::report::{self, Report, Role, Server};
 use super::sample::Sampler;
-use super::scene::Scene;
 use super::sent::Log;
 use super::watch::{Source, Watch};
-use super::{Options, audio};
+use super::{Options, album::Album, audio};
 use crate::clock::{self, MediaTime};
 use crate::gst::Library;
 use crate::id::DisplayName;
@@ -45,8 +43,8 @@ const FIRST_PICTURE: Duration = Duration::from_secs(5);
 pub async fn run(options: Options) -> anyhow::Result<Report> {
     // A server that is not there is told at once, not after a minute of encoding.
     metrics::read(&options.url).await?;
-    let material = make(&options).await?;
-    let mut clients = join(&options, &material).await?;
+    let (material, log, content) = make(&options).await?;
+    let mut clients = join(&options, &material, &log).await?;
     until_pictures(&clients).await;
     tokio::time::sleep(Duration::from_secs(options.settle as u64)).await;
 
@@ -80,6 +78,7 @@ pub async fn run(options: Options) -> anyhow::Result<Report> {
     };
     let after = metrics::read(&options.url).await?;
     report.server = Server::between(&before, &after, clock::now().since(began).as_secs_f64());
+    report = compared(report, &clients, content).await?;
 
     let mut leaving = JoinSet::new();
     for member in clients.drain(..) {
@@ -95,6 +94,34 @@ pub async fn run(options: Options) -> anyhow::Result<Report> {
     Ok(report)
 }
 
+/// Fills in how true the pictures were that the clients put aside.
+async fn compared(
+    mut report: Report,
+    clients: &[Member],
+    content: Arc<Content>,
+) -> anyhow::Result<Report> {
+    let watches = clients.iter().enumerate().filter_map(|(index, member)| {
+        let client = member.client.as_ref().ok()?;
+        Some((index, client.watch()?.take_album()))
+    });
+    let albums: Vec<_> = watches.collect();
+    let compare = move || -> anyhow::Result<Vec<(usize, Option<f64>)>> {
+        let ssim = |(index, album): (usize, Album)| Ok((index, album.ssim(&content)?));
+        albums.into_iter().map(ssim).collect()
+    };
+    let found = tokio::task::spawn_blocking(compare).await??;
+    let all: Vec<f64> = found.iter().filter_map(|(_, ssim)| *ssim).collect();
+    for (index, ssim) in found {
+        if let Some(sample) = &mut report.clients[index].sample {
+            sample.ssim = ssim;
+        }
+    }
+    if let Some(sample) = &mut report.sample {
+        sample.ssim = (!all.is_empty()).then(|| all.iter().sum::<f64>() / all.len() as f64);
+    }
+    Ok(report)
+}
+
 /// One client of the run, in the room or not.
 struct Member {
     name: DisplayName,
@@ -103,25 +130,25 @@ struct Member {
 }
 
 /// Clips and beeps for all publishers, made on as many threads as there are processors.
-async fn make(options: &Options) -> anyhow::Result<(Vec<Material>, Arc<Log>)> {
+async fn make(options: &Options) -> anyhow::Result<(Vec<Material>, Arc<Log>, Arc<Content>)> {
     let log = Arc::new(Log::new(options.publishers as usize));
     let library = Library::embedded();
     let length = LOOP_SECONDS * options.fps;
-    let footage = match options.clip.clone() {
-        None => None,
+    let content = match options.clip.clone() {
+        None => Content::generated(options.publishers, options.seed, SIZE, length),
         Some(path) => {
             let (library, fps) = (library.clone(), options.fps);
-            let read =
-                move || clip::read_file(&library, &path, SIZE, fps, length as usize).map(Arc::new);
-            Some(tokio::task::spawn_blocking(read).await??)
+            let read = move || clip::read_file(&library, &path, SIZE, fps, length as usize);
+            Content::footage(tokio::task::spawn_blocking(read).await??, SIZE)
         }
     };
+    let content = Arc::new(content);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let turns = Arc::new(Semaphore::new(threads));
     let mut making = vec![];
     for source in 0..options.publishers {
-        let (library, footage, log, turns) =
-            (library.clone(), footage.clone(), log.clone(), turns.clone());
+        let (library, content, log, turns) =
+            (library.clone(), content.clone(), log.clone(), turns.clone());
         let settings = clip::Settings {
             codec: options.codec.of(source),
             size: SIZE,
@@ -129,10 +156,9 @@ async fn make(options: &Options) -> anyhow::Result<(Vec<Material>, Arc<Log>)> {
             bitrate: BITRATE * options.fps / 25,
             keyframes: length,
         };
-        let seed = options.seed.wrapping_mul(1_000).wrapping_add(source as u64);
         making.push(tokio::spawn(async move {
             let _turn = turns.acquire_owned().await?;
-            let make = move || marked(&library, settings, source, seed, footage.as_deref());
+            let make = move || content.clip(&library, settings, source);
             let clip = tokio::task::spawn_blocking(make).await??;
             anyhow::Ok(Material {
                 source,
@@ -146,33 +172,14 @@ async fn make(options: &Options) -> anyhow::Result<(Vec<Material>, Arc<Log>)> {
     for made in making {
         material.push(made.await?.context("making what a publisher sends")?);
     }
-    Ok((material, log))
-}
-
-/// A source's loop with its marks, of footage or of a scene of its own.
-pub(super) fn marked(
-    library: &Library,
-    settings: clip::Settings,
-    source: u8,
-    seed: u64,
-    footage: Option<&Vec<Picture>>,
-) -> Result<Clip, clip::Error> {
-    let length = footage.map_or(settings.keyframes, |footage| footage.len() as u32);
-    let scene = Scene::new(seed, settings.size, length);
-    Clip::encode(library, settings, length, |number, picture| {
-        match footage {
-            Some(footage) => picture.clone_from(&footage[number as usize]),
-            None => scene.draw(number, picture),
-        }
-        let frame = number as u16;
-        mark::draw(picture.luma_mut(), settings.size, Mark { source, frame });
-    })
+    Ok((material, log, content))
 }
 
 /// Joins everybody, some at a time, publishers first; each publisher sends from then on.
 async fn join(
     options: &Options,
-    (material, log): &(Vec<Material>, Arc<Log>),
+    material: &[Material],
+    log: &Arc<Log>,
 ) -> anyhow::Result<Vec<Member>> {
     let downlink = VideoCodec::from(options.downlink);
     let library = Library::embedded();
@@ -358,6 +365,8 @@ mod tests {
         assert!(sample.video_latency_ms.unwrap().count > 10);
         assert!(sample.audio_latency_ms.unwrap().count >= 1);
         assert!(sample.skew_ms.is_some());
+        // What comes back is the uplink itself.
+        assert!(sample.ssim.unwrap() > 0.8, "{:?}", sample.ssim);
         let sampled = report.clients.iter().filter(|c| c.sample.is_some());
         assert_eq!(sampled.count(), 1);
     }

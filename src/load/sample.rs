@@ -224,7 +224,7 @@ fn hear(watch: Arc<Mutex<Watch>>, log: Arc<Log>) -> Result<AppSinkCallbacks, opu
 const PAYLOAD_TYPE: u8 = 96;
 
 /// The packet as bytes with a plain header (RFC 3550 section 5.1).
-fn wire(packet: &RtpPacket) -> Vec<u8> {
+pub(super) fn wire(packet: &RtpPacket) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(12 + packet.payload.len());
     bytes.extend([0x80, (packet.marker as u8) << 7 | PAYLOAD_TYPE]);
     bytes.extend(packet.sequence.to_be_bytes());

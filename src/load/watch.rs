@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use super::album::Album;
 use super::audio;
 use super::beep::Detector;
 use super::mark::{self, Plane};
@@ -44,6 +45,7 @@ pub struct Watch {
     heard_samples: u64,
     heard: Vec<Heard>,
     reports: [Option<(NtpTime, u32)>; 2],
+    album: Album,
 }
 
 /// What was seen of one source.
@@ -94,6 +96,7 @@ impl Watch {
             heard_samples: 0,
             heard: vec![],
             reports: [None; 2],
+            album: Album::default(),
         }
     }
 
@@ -103,6 +106,7 @@ impl Watch {
         self.began = Some(now);
         self.seen.clear();
         self.heard.clear();
+        self.album = Album::default();
         (self.pictures, self.strange) = (0, 0);
     }
 
@@ -123,6 +127,7 @@ impl Watch {
         }
         self.pictures += 1;
         let Some(map) = &self.map else { return };
+        let mut read = vec![];
         for tile in map.tiles.iter().filter(|tile| tile.live) {
             let is_it = |source: &Source| source.participant == Some(tile.id);
             let Some(index) = self.sources.iter().position(is_it) else {
@@ -149,10 +154,19 @@ impl Watch {
                 continue;
             }
             seen.strange = 0;
+            read.push((rect, mark));
             if let Some(sent) = log.find_picture(mark.source, mark.frame, now) {
                 seen.mark(sent.slot, now.since(sent.at), rtp);
             }
         }
+        if read.len() == map.tiles.len() {
+            self.album.offer(plane, read, now);
+        }
+    }
+
+    /// Takes out the pictures that were put aside.
+    pub fn take_album(&mut self) -> Album {
+        std::mem::take(&mut self.album)
     }
 
     /// 20 ms of the mix, beginning at this RTP time, were decoded at this time.
@@ -227,6 +241,7 @@ impl Watch {
             audio_latency_ms: Percentiles::of_durations(&sound),
             skew_ms: Percentiles::of(&skews),
             skew_abs_ms: Percentiles::of(&distances),
+            ssim: None,
         }
     }
 
