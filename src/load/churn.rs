@@ -254,7 +254,7 @@ impl Crowd {
             first_picture_ms: millis(client.connected, first),
         };
         // Every third says nothing, as when a lid is closed: the socket ends.
-        if number % 3 != 0 {
+        if !number.is_multiple_of(3) {
             client.leave().await.context("leaving")?;
         }
         Ok(visit)

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::id::ParticipantId;
+use crate::media::VideoCodec;
 use crate::peer::{self, Engine, Options, Peer};
 use crate::room::actor::Command;
 use crate::room::talk::{Refusal, Say};

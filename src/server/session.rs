@@ -191,11 +191,9 @@ impl Session {
 
     /// Another socket goes on with this one's place.
     async fn hand_over(&mut self, claim: Claim) -> Result<(), Over> {
-        self.seat = match self.seat.take().map(|seat| claim.send(seat)) {
-            // Whoever asked did not wait for it.
-            Some(Err(seat)) => Some(seat),
-            Some(Ok(())) | None => None,
-        };
+        // It comes back where whoever asked did not wait for it.
+        let seat = self.seat.take();
+        self.seat = seat.and_then(|seat| claim.send(seat).err());
         match &self.seat {
             Some(_) => Ok(()),
             None => self.close(close_code::NORMAL, "resumed elsewhere").await,

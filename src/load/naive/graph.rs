@@ -16,6 +16,7 @@ use gstreamer_app::{AppSink, AppSinkCallbacks, AppSrc};
 use super::super::sample::wire;
 use super::Meeting;
 use crate::clock::{self, MediaTime};
+use crate::encode::choice::Encoders;
 use crate::encode::video::{Config, Encoder, PictureMeta};
 use crate::fanout::Fanout;
 use crate::gst::{Library, Spec, Value};
@@ -112,6 +113,9 @@ impl Graph {
         }
         let offset = Offset::default();
         let places = meeting.places();
+        // In software, as Quilt's in the bench.
+        let backend = Encoders::software().of(VideoCodec::H264);
+        let backend = backend.context("no H.264 encoder is installed")?;
         let mut encoders = vec![];
         for (own, output) in outputs.iter().enumerate() {
             let [picture, sound] = mixes(&pipeline, library, meeting)?;
@@ -121,7 +125,7 @@ impl Graph {
                 branch(&pipeline, audio, &sound)?;
             }
             let config = Config {
-                codec: VideoCodec::H264,
+                backend,
                 size: meeting.canvas,
                 fps: meeting.fps,
                 bitrate: meeting.bitrate,
