@@ -271,10 +271,11 @@ mod tests {
             y: 0,
             ..rect(0, 640, 360)
         };
-        assert!(ssim(whole, tile) > 0.9);
+        let large = ssim(whole, tile);
+        assert!(large > 0.95, "{large}");
         // Half of the lines are gone for good.
         let small = ssim(whole, rect(320, 320, 176));
-        assert!((0.4..0.9).contains(&small), "{small}");
+        assert!(0.4 < small && small < large - 0.01, "{small} {large}");
         assert_eq!(Album::default().ssim(&content).unwrap(), None);
     }
 
@@ -294,7 +295,7 @@ mod tests {
         );
         let other = Content::generated(2, 2, SOURCE, 25);
         let strange = shown(0).ssim(&other).unwrap().unwrap();
-        assert!(strange < much, "{strange} {much}");
+        assert!(strange < little - 0.05, "{strange} {little}");
     }
 
     #[test]
