@@ -1,6 +1,6 @@
 //! The server's side of a meeting without its rooms: the transport and just enough signalling for
 //! a [`client`](super::client) to join, connect and leave. What media does is up to the [`Guest`]:
-//! tests send it back ([`echo`](super::echo)), [`naive`](super::naive) mixes it the other way.
+//! tests send it back (`echo`), [`naive`](super::naive) mixes it the other way.
 
 use std::io;
 use std::sync::Arc;

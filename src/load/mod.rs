@@ -16,7 +16,7 @@
 //!   of the server did not go with them.
 //! - After a run the pictures of the mix that were put into an [`album`] are compared with what the
 //!   sources show ([`content`]).
-//! - [`bench`] puts all of it between [`floor`] and [`naive`]; [`host`] is the door of servers that
+//! - [`bench`](mod@bench) puts all of it between [`floor`] and [`naive`]; [`host`] is the door of servers that
 //!   are not Quilt.
 //! - [`demo`] uses the same clients for the company in `quilt serve --demo`.
 

@@ -29,7 +29,7 @@ struct Inner {
     sources: Sources,
 }
 
-/// Clients' addresses of which the local side is remembered; the same bound as in [`Routes`].
+/// Clients' addresses of which the local side is remembered; the same bound as in [`Routes`](super::routes::Routes).
 const LOCALS: usize = 16;
 
 impl VirtualSocket {
