@@ -27,7 +27,8 @@ export class Entry {
   constructor(room, options, join) {
     this.#room = room;
     this.#view = options.view;
-    this.#input.value = options.name || (recall('name') ?? '');
+    // What was typed before this script was there stays.
+    this.#input.value ||= options.name || (recall('name') ?? '');
     find('#join .label', HTMLElement).textContent = options.view ? t('watch') : t('join');
     this.#input.addEventListener('input', () => this.#complain(null));
     find('#watch', HTMLButtonElement).addEventListener('click', () => join('view'));
@@ -36,6 +37,8 @@ export class Entry {
       event.preventDefault();
       join(options.view ? 'view' : 'all');
     });
+    // Until now a click would have sent the form and loaded the page anew.
+    find('#join', HTMLButtonElement).disabled = false;
   }
 
   /**
