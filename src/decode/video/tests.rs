@@ -301,7 +301,15 @@ fn sizes_change_in_mid_stream() {
         bench.play(first, RED);
         for picture in pictures(second) {
             bench.push(&picture);
-            let frame = bench.frame();
+            // Where the machine was so busy that a packet counted as lost, the decoder may have
+            // shown its last red picture twice.
+            let frame = loop {
+                let frame = bench.frame();
+                match colour_of(&frame)[2] > 200 {
+                    true => assert_eq!((frame.info.width(), frame.info.height()), (320, 180)),
+                    false => break frame,
+                }
+            };
             look(&frame, GREEN);
             assert_eq!((frame.info.width(), frame.info.height()), (180, 320));
         }
