@@ -11,6 +11,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use crate::encode::choice::Family;
+use crate::media::Layout;
 use crate::room::state::MixPolicy;
 use crate::signalling::IceServer;
 
@@ -68,6 +69,12 @@ pub struct Written {
     /// At most this many tiles in a mix, 1-49 [default: 9]
     #[arg(long, env = "QUILT_STAGE_SIZE", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=49))]
     pub stage_size: Option<u32>,
+    /// How mixes are arranged: grid, speaker, presentation or solo [default: grid]
+    #[arg(long, env = "QUILT_LAYOUT", value_name = "LAYOUT", value_parser = parse_layout)]
+    pub layout: Option<Layout>,
+    /// At most this many voices are heard at a time, 1-49 [default: 5]
+    #[arg(long, env = "QUILT_AUDIO_ACTIVE", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=49))]
+    pub audio_active: Option<u32>,
     /// Pixels between tiles: 0, 16 or 32 [default: 16]
     #[arg(long, env = "QUILT_GUTTER", value_name = "PX", value_parser = parse_gutter)]
     pub gutter: Option<u32>,
@@ -145,6 +152,10 @@ pub struct Settings {
     pub video_encoder: Family,
     /// Tiles at most.
     pub stage_size: usize,
+    /// How mixes are arranged.
+    pub layout: Layout,
+    /// Voices in a sum at most.
+    pub audio_active: usize,
     /// Pixels.
     pub gutter: u32,
     /// Page from disk.
@@ -287,6 +298,16 @@ fn parse_policy(text: &str) -> Result<MixPolicy, String> {
     }
 }
 
+fn parse_layout(text: &str) -> Result<Layout, String> {
+    match text {
+        "grid" => Ok(Layout::Grid),
+        "speaker" => Ok(Layout::Speaker),
+        "presentation" => Ok(Layout::Presentation),
+        "solo" => Ok(Layout::Solo),
+        _ => Err("expected grid, speaker, presentation or solo".into()),
+    }
+}
+
 fn parse_gutter(text: &str) -> Result<u32, String> {
     match text {
         "0" => Ok(0),
@@ -323,6 +344,8 @@ impl Written {
             video_bitrate: self.video_bitrate.or(below.video_bitrate),
             video_encoder: self.video_encoder.or(below.video_encoder),
             stage_size: self.stage_size.or(below.stage_size),
+            layout: self.layout.or(below.layout),
+            audio_active: self.audio_active.or(below.audio_active),
             gutter: self.gutter.or(below.gutter),
             web_dir: self.web_dir.or(below.web_dir),
             pipelines_dir: self.pipelines_dir.or(below.pipelines_dir),
@@ -354,6 +377,8 @@ impl Written {
             video_bitrate: self.video_bitrate.unwrap_or(1_500_000),
             video_encoder: self.video_encoder.unwrap_or_default(),
             stage_size: self.stage_size.unwrap_or(9) as usize,
+            layout: self.layout.unwrap_or_default(),
+            audio_active: self.audio_active.unwrap_or(5) as usize,
             gutter: self.gutter.unwrap_or(16),
             web_dir: self.web_dir,
             pipelines_dir: self.pipelines_dir,
@@ -387,6 +412,12 @@ impl Written {
         in_range(
             "stage-size",
             settings.stage_size as u32,
+            1..=49,
+            "from 1 to 49",
+        )?;
+        in_range(
+            "audio-active",
+            settings.audio_active as u32,
             1..=49,
             "from 1 to 49",
         )?;

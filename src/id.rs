@@ -203,6 +203,27 @@ pub struct ParticipantId(pub u32);
 #[error("not a participant id: expected 'p' and a number")]
 pub struct ParticipantIdError;
 
+/// One moving picture of somebody: their camera, or the screen that they share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Source {
+    /// Whose.
+    pub who: ParticipantId,
+    /// A shared screen: never cropped, and shown before cameras.
+    pub share: bool,
+}
+
+impl Source {
+    /// Somebody's camera, or the avatar in its place.
+    pub const fn camera(who: ParticipantId) -> Self {
+        Self { who, share: false }
+    }
+
+    /// Somebody's screen.
+    pub const fn screen(who: ParticipantId) -> Self {
+        Self { who, share: true }
+    }
+}
+
 impl fmt::Display for ParticipantId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "p{}", self.0)

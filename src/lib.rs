@@ -137,7 +137,10 @@ impl Server {
         let rules = room::state::Settings {
             policy: settings.mix,
             stage_size: settings.stage_size,
+            layout: settings.layout,
+            fps: settings.fps,
             gutter: settings.gutter,
+            audio_active: settings.audio_active,
             ..Default::default()
         };
         let app = server::App {

@@ -15,7 +15,7 @@ pub const AUDIO_CLOCK: u32 = 48_000;
 pub const AUDIO_FRAME: usize = 960;
 
 /// What a track carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, PartialOrd, Ord)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// Opus.
@@ -88,6 +88,21 @@ pub enum Fit {
     Crop,
     /// Never cropped: screen shares.
     Whole,
+}
+
+/// How the pictures of a mix are arranged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// All of one size.
+    #[default]
+    Grid,
+    /// Who speaks is large, the others are beside them.
+    Speaker,
+    /// A screen is large and whole, who speaks is beside it.
+    Presentation,
+    /// Who speaks, alone.
+    Solo,
 }
 
 /// How far a decoded picture must be turned clockwise to stand upright (CVO, 3GPP TS 26.114).

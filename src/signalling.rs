@@ -11,8 +11,9 @@
 //! server never has a reason to offer. An ICE restart or a changed device is just another `offer`.
 //!
 //! A conversation: `join` (once; a second one is an error), `offer` (again for renegotiation and
-//! ICE restart), `candidate` (trickle, optional), `media` when a device is muted or unmuted,
-//! `leave`. In between `chat`, `react`, `hand`, and for hosts `moderate`: what the server makes of a
+//! ICE restart), `candidate` (trickle, optional), `media` when a device is muted or unmuted, `view`
+//! when somebody wishes to see something else, `share` when the track becomes a screen or the
+//! camera again, `leave`. In between `chat`, `react`, `hand`, and for hosts `moderate`: what the server makes of a
 //! host's word (nobody hears whom they muted) holds whatever the page of the other one does.
 //! The socket's end is a leave. The server pings every 5 s (WebSocket ping frames) and
 //! takes 20 s without any frame for a leave.
@@ -26,7 +27,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{DisplayName, ParticipantId, RoomName, SessionKey};
-use crate::media::VideoCodec;
+use crate::media::{Layout, VideoCodec};
 use crate::strict_json;
 
 /// Largest text frame either side sends, bytes. An SDP offer of a browser has 5-10 KB.
@@ -73,6 +74,10 @@ pub enum Command {
         /// connection that still has it, and what a host decided about it holds again.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         session: Option<SessionKey>,
+        /// The client can lay its own camera over its own tile (the tile map says where), so a
+        /// mix that shows it is no harm.
+        #[serde(default)]
+        overlay: bool,
     },
     /// Take one's place over from a socket that does not work any more, which is closed.
     /// Acknowledged with [`Joined`]; what may have been missed (people, tiles, chat) is sent again.
@@ -128,8 +133,40 @@ pub enum Command {
     },
     /// Nothing but an acknowledgement is wanted; needs no `join`.
     Ping {},
+    /// What this client wishes to see. What is absent stays as it was.
+    View {
+        /// How the mix is arranged where it is this client's alone. `Some(None)`, `null` in
+        /// JSON: as the room's are.
+        #[serde(
+            default,
+            deserialize_with = "given",
+            skip_serializing_if = "Option::is_none"
+        )]
+        layout: Option<Option<Layout>>,
+        /// See `join`. False while the page cannot, as in picture-in-picture.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        overlay: Option<bool>,
+        /// See `join`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        portrait: Option<bool>,
+    },
+    /// What the video track carries from now on. A screen is a picture of its own, beside the
+    /// sender's tile: shown before cameras and never cropped.
+    Share {
+        /// A screen instead of the camera.
+        on: bool,
+    },
     /// Say goodbye. The socket closes after the acknowledgement.
     Leave {},
+}
+
+/// A field that is there, be it `null`.
+fn given<'de, D, T>(field: D) -> Result<Option<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    T::deserialize(field).map(Some)
 }
 
 fn yes() -> bool {
@@ -167,6 +204,10 @@ pub enum Act {
     Lower,
     /// Make them a host.
     Host,
+    /// Keep them on stage whether they speak or not.
+    Pin,
+    /// Do so no longer.
+    Unpin,
     /// They must go, and their session does not come in again. Hosts cannot be removed.
     Remove,
     /// Nobody comes in who was not there before.
@@ -307,6 +348,12 @@ pub struct Person {
     /// Their hand is up: its place in the order, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hand: Option<u32>,
+    /// Kept on stage by a host.
+    #[serde(default)]
+    pub pinned: bool,
+    /// Shows their screen.
+    #[serde(default)]
+    pub sharing: bool,
 }
 
 /// Something written. Text, never markup.
@@ -375,6 +422,9 @@ pub struct MapTile {
     pub height: f64,
     /// The tile shows moving pictures, not an avatar.
     pub live: bool,
+    /// It is their screen.
+    #[serde(default)]
+    pub share: bool,
 }
 
 /// Why something was refused, for programs.
@@ -523,6 +573,7 @@ mod tests {
                 video: true,
                 portrait: false,
                 session: None,
+                overlay: false,
             }
         );
         let moderate = read(r#"{"id":2,"type":"moderate","act":"mute","who":"p7"}"#).unwrap();
@@ -533,6 +584,23 @@ mod tests {
                 who: Some(ParticipantId(7)),
             }
         );
+        let view = |text| read(text).unwrap().command;
+        let (overlay, portrait) = (None, None);
+        for (text, layout) in [
+            (
+                r#"{"id":2,"type":"view","layout":"solo"}"#,
+                Some(Some(Layout::Solo)),
+            ),
+            (r#"{"id":2,"type":"view","layout":null}"#, Some(None)),
+            (r#"{"id":2,"type":"view"}"#, None),
+        ] {
+            let expected = Command::View {
+                layout,
+                overlay,
+                portrait,
+            };
+            assert_eq!(view(text), expected, "{text}");
+        }
         assert_eq!(
             read(r#"{"type":"leave","id":7}"#).unwrap(),
             Request {

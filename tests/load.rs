@@ -83,6 +83,7 @@ async fn the_demonstrations_people_are_in_their_room() {
         video: true,
         portrait: false,
         session: None,
+        overlay: false,
     };
     session.request(watch).await.expect("to watch is allowed");
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

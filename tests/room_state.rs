@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use quilt::clock::MediaTime;
-use quilt::id::{DisplayName, ParticipantId};
-use quilt::media::{Kind, VideoCodec};
-use quilt::mix::plan::MixId;
-use quilt::room::state::{Effect, Event, MixPolicy, Settings, State, VideoKey};
+use quilt::id::{DisplayName, ParticipantId, Source};
+use quilt::media::{Kind, Layout, Size, VideoCodec};
+use quilt::mix::plan::{Level, MixId};
+use quilt::room::speaker::Claims;
+use quilt::room::state::{Change, Effect, Event, MixPolicy, Settings, State, VideoKey, View};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -24,6 +25,11 @@ enum Step {
     Track(usize, Kind),
     Live(usize, bool),
     Downlink(usize, Option<VideoCodec>, bool),
+    Pin(usize, bool),
+    Share(usize, bool),
+    Voice(usize),
+    /// Somebody claims this loudness, and this is decoded of them, for so many tenths of a second.
+    Sound(usize, u8, u8, usize),
     Wait(u64),
 }
 
@@ -42,8 +48,13 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (who.clone(), any::<bool>(), any::<bool>()).prop_map(|(w, a, v)| Step::Media(w, a, v)),
         3 => (who.clone(), kind).prop_map(|(w, k)| Step::Track(w, k)),
         3 => (who.clone(), any::<bool>()).prop_map(|(w, l)| Step::Live(w, l)),
-        5 => (who, codec, any::<bool>()).prop_map(|(w, c, a)| Step::Downlink(w, c, a)),
-        1 => (0..5_000u64).prop_map(Step::Wait),
+        5 => (who.clone(), codec, any::<bool>()).prop_map(|(w, c, a)| Step::Downlink(w, c, a)),
+        1 => (who.clone(), any::<bool>()).prop_map(|(w, p)| Step::Pin(w, p)),
+        1 => (who.clone(), any::<bool>()).prop_map(|(w, s)| Step::Share(w, s)),
+        1 => who.clone().prop_map(Step::Voice),
+        3 => (who, 0..128u8, 0..101u8, 1..15usize)
+            .prop_map(|(w, c, d, n)| Step::Sound(w, c, d, n)),
+        2 => (0..5_000u64).prop_map(Step::Wait),
     ]
 }
 
@@ -54,6 +65,7 @@ struct World {
     audio: BTreeMap<MixId, Option<ParticipantId>>,
     sees: BTreeMap<ParticipantId, MixId>,
     hears: BTreeMap<ParticipantId, MixId>,
+    decodes: BTreeSet<(ParticipantId, Kind)>,
     planned: u64,
 }
 
@@ -61,6 +73,12 @@ impl World {
     fn carry_out(&mut self, state: &State, effects: &[Effect]) {
         for effect in effects {
             match effect {
+                Effect::Decode(id, kind, true) => {
+                    self.decodes.insert((*id, *kind));
+                }
+                Effect::Decode(id, kind, false) => {
+                    self.decodes.remove(&(*id, *kind));
+                }
                 Effect::OpenVideo(mix, key) => {
                     assert!(!self.video.values().any(|k| k == key), "two mixes alike");
                     assert!(self.video.insert(*mix, *key).is_none(), "an id used twice");
@@ -118,7 +136,25 @@ impl World {
         let labels: Vec<_> = people.map(|person| person.label.as_str()).collect();
         let distinct: BTreeSet<_> = labels.iter().collect();
         assert_eq!(distinct.len(), labels.len(), "namesakes: {labels:?}");
-        let stage = state.stage();
+        let stage: Vec<_> = state.stage().sources().collect();
+        assert!(stage.len() <= state.settings().stage_size);
+        for source in &stage {
+            let shown = state.people().get(&source.who);
+            assert!(shown.is_some_and(|p| !p.view), "shows who is not there");
+        }
+        let mut heard_off_stage = 0;
+        for (id, kind) in &self.decodes {
+            assert!(state.people().contains_key(id), "decodes who left");
+            assert!(state.decodes(*id, *kind));
+            let off_stage = stage.iter().all(|source| source.who != *id);
+            assert!(
+                *kind == Kind::Audio || !off_stage,
+                "decodes what nobody sees"
+            );
+            let opaque = state.speakers().is_opaque(*id);
+            heard_off_stage += usize::from(off_stage && !opaque);
+        }
+        assert!(heard_off_stage <= state.settings().audio_active);
         for (id, person) in state.people() {
             let (codec, audio) = receives.get(id).copied().unwrap_or((None, false));
             assert_eq!(
@@ -133,12 +169,20 @@ impl World {
                     .arrangement(*mix)
                     .expect("every mix is arranged")
                     .places;
-                assert!(places.iter().all(|p| p.who != *id), "{id} sees themselves");
-                let others = stage.iter().filter(|who| *who != id).count();
-                assert_eq!(places.len(), others, "somebody on stage is missing");
+                assert!(
+                    places.iter().all(|p| p.source.who != *id),
+                    "{id} sees themselves"
+                );
+                let others = stage.iter().filter(|shown| shown.who != *id);
+                if others.clone().any(|shown| shown.share) {
+                    assert!(places[0].source.share, "a screen is presented");
+                } else {
+                    assert_eq!(places.len(), others.count(), "somebody on stage is missing");
+                }
             }
             if let Some(mix) = self.hears.get(id)
                 && person.audible()
+                && state.decodes(*id, Kind::Audio)
             {
                 assert_eq!(self.audio[mix], Some(*id), "{id} hears themselves");
             }
@@ -171,7 +215,8 @@ fn live(policy: MixPolicy, steps: Vec<Step>) {
         let ids: Vec<_> = state.people().keys().copied().collect();
         // Steps name somebody by position; some name nobody, which must be harmless.
         let id = |n: usize| ids.get(n).copied().unwrap_or(ParticipantId(9999));
-        let event = match step {
+        let mut events = Vec::new();
+        match step {
             Step::Join {
                 view,
                 audio,
@@ -181,40 +226,63 @@ fn live(policy: MixPolicy, steps: Vec<Step>) {
                 let id = ParticipantId(next);
                 next += 1;
                 let name = DisplayName::new("somebody").expect("a name");
-                Event::Joined {
-                    id,
-                    name,
-                    view,
-                    audio,
-                    video,
-                    portrait,
-                }
+                events.push((
+                    now,
+                    Event::Joined {
+                        id,
+                        name,
+                        view,
+                        audio,
+                        video,
+                        portrait,
+                    },
+                ));
             }
-            Step::Leave(n) => Event::Left { id: id(n) },
-            Step::Media(n, audio, video) => Event::Media {
-                id: id(n),
-                audio,
-                video,
-            },
-            Step::Track(n, kind) => Event::Track { id: id(n), kind },
-            Step::Live(n, live) => Event::Live { id: id(n), live },
+            Step::Leave(n) => {
+                world.decodes.retain(|(who, _)| *who != id(n));
+                events.push((now, Event::Left { id: id(n) }));
+            }
+            Step::Media(n, audio, video) => {
+                let id = id(n);
+                events.push((now, Event::Media { id, audio, video }));
+            }
+            Step::Track(n, kind) => events.push((now, Event::Track { id: id(n), kind })),
+            Step::Live(n, live) => events.push((now, Event::Live { id: id(n), live })),
             Step::Downlink(n, video, audio) => {
-                receives.insert(id(n), (video, audio));
-                Event::Downlink {
-                    id: id(n),
-                    video,
-                    audio,
+                let id = id(n);
+                receives.insert(id, (video, audio));
+                events.push((now, Event::Downlink { id, video, audio }));
+            }
+            Step::Pin(n, pinned) => events.push((now, Event::Pin { id: id(n), pinned })),
+            Step::Share(n, on) => events.push((now, Event::Share { id: id(n), on })),
+            Step::Voice(n) => events.push((now, Event::Voice { id: id(n) })),
+            Step::Sound(n, claimed, decoded, blocks) => {
+                for _ in 0..blocks {
+                    now = now.plus(Duration::from_millis(100));
+                    let claims = Claims {
+                        levels: vec![-f32::from(claimed); 5],
+                        bare: claimed == 0,
+                    };
+                    events.push((now, Event::Claims(vec![(id(n), claims)])));
+                    let level = Level {
+                        who: id(n),
+                        dbfs: -f32::from(decoded),
+                        speaking: decoded < 50,
+                    };
+                    events.push((now, Event::Levels(vec![level])));
                 }
             }
             Step::Wait(ms) => {
                 now = now.plus(Duration::from_millis(ms));
-                Event::Wake
+                events.push((now, Event::Wake));
             }
-        };
-        let effects = state.apply(now, event);
-        world.carry_out(&state, &effects);
-        if policy != MixPolicy::Common {
-            world.check(&state, &receives);
+        }
+        for (at, event) in events {
+            let effects = state.apply(at, event);
+            world.carry_out(&state, &effects);
+            if policy != MixPolicy::Common {
+                world.check(&state, &receives);
+            }
         }
     }
     let everybody: Vec<_> = state.people().keys().copied().collect();
@@ -273,6 +341,13 @@ fn join(state: &mut State, n: u32, view: bool) -> ParticipantId {
     id
 }
 
+/// Until everybody who came at once is on stage.
+fn settle(state: &mut State) {
+    while let Some(at) = state.wake_at() {
+        state.apply(at, Event::Wake);
+    }
+}
+
 #[test]
 fn viewers_share_one_encoder_and_people_have_their_own() {
     let mut state = State::new(Settings::default());
@@ -282,6 +357,7 @@ fn viewers_share_one_encoder_and_people_have_their_own() {
     for n in 5..=24 {
         join(&mut state, n, true);
     }
+    settle(&mut state);
     assert_eq!(state.video_mixes().iter().count(), 4 + 1);
 }
 
@@ -291,7 +367,8 @@ fn the_tenth_is_off_stage_and_shares_the_common_mix() {
     for n in 1..=11 {
         join(&mut state, n, false);
     }
-    assert_eq!(state.stage().len(), 9);
+    settle(&mut state);
+    assert_eq!(state.stage().sources().count(), 9);
     assert_eq!(state.video_mixes().iter().count(), 9 + 1);
     state.apply(
         MediaTime(0),
@@ -300,10 +377,152 @@ fn the_tenth_is_off_stage_and_shares_the_common_mix() {
         },
     );
     assert!(
-        state.stage().contains(&ParticipantId(10)),
+        state.stage().holds(Source::camera(ParticipantId(10))),
         "the next one moves up"
     );
     assert_eq!(state.video_mixes().iter().count(), 9 + 1);
+}
+
+fn mixes(state: &State) -> Vec<VideoKey> {
+    let mut keys: Vec<_> = state.video_mixes().iter().map(|(_, m)| m.key).collect();
+    keys.sort_by_key(|key| key.without);
+    keys
+}
+
+fn view(state: &mut State, id: ParticipantId, view: View) {
+    state.apply(MediaTime(0), Event::View { id, view });
+}
+
+#[test]
+fn with_one_common_mix_only_who_cannot_do_without_has_their_own() {
+    let mut state = State::new(Settings {
+        policy: MixPolicy::Common,
+        ..Settings::default()
+    });
+    let people: Vec<_> = (1..=4).map(|n| join(&mut state, n, false)).collect();
+    join(&mut state, 5, true);
+    settle(&mut state);
+    assert_eq!(mixes(&state).len(), 4 + 1);
+    let overlay = |overlay| View {
+        overlay: Some(overlay),
+        ..View::default()
+    };
+    for id in &people {
+        view(&mut state, *id, overlay(true));
+    }
+    let [key] = mixes(&state)[..] else {
+        panic!("{:?}", mixes(&state));
+    };
+    assert_eq!(key.without, None);
+    // Picture-in-picture: nothing can be laid over that.
+    view(&mut state, people[2], overlay(false));
+    assert_eq!(mixes(&state).len(), 2);
+    assert_eq!(mixes(&state)[1].without, Some(people[2]));
+}
+
+#[test]
+fn what_the_processor_can_bear_decides_who_has_their_own() {
+    let mut state = State::new(Settings::default());
+    for n in 1..=4 {
+        let id = join(&mut state, n, false);
+        let overlay = Some(true);
+        view(
+            &mut state,
+            id,
+            View {
+                overlay,
+                ..View::default()
+            },
+        );
+    }
+    settle(&mut state);
+    let mut count_at = |second: u64, used: f32| {
+        let now = MediaTime((10 + second) * 1_000_000_000);
+        let effects = state.apply(now, Event::Load(used));
+        // The change is one keyframe of a new mix for each, and nobody is left without.
+        let left = |effect: &&Effect| matches!(effect, Effect::ListenVideo(_, None));
+        assert!(!effects.iter().any(|effect| left(&effect)), "{effects:?}");
+        mixes(&state).len()
+    };
+    assert_eq!(count_at(0, 1.3), 4, "a peak");
+    assert_eq!(count_at(1, 0.9), 4);
+    let counts: Vec<_> = (2..6).map(|s| count_at(s, 1.3)).collect();
+    assert_eq!(counts, [4, 4, 1, 1]);
+    assert_eq!(count_at(7, 0.3), 1);
+    assert_eq!(count_at(20, 0.3), 1, "not at once");
+    assert_eq!(count_at(27, 0.3), 4);
+}
+
+#[test]
+fn a_layout_is_the_rooms_or_ones_own() {
+    let mut state = State::new(Settings::default());
+    let people: Vec<_> = (1..=3).map(|n| join(&mut state, n, false)).collect();
+    let viewer = join(&mut state, 4, true);
+    settle(&mut state);
+    let layouts = |state: &State| -> Vec<_> { mixes(state).iter().map(|key| key.layout).collect() };
+    use Layout::{Grid, Solo, Speaker};
+    let wish = |layout| View {
+        layout: Some(layout),
+        ..View::default()
+    };
+    view(&mut state, people[1], wish(Some(Solo)));
+    // A viewer's mix is everybody's.
+    view(&mut state, viewer, wish(Some(Solo)));
+    assert_eq!(layouts(&state), [Grid, Grid, Solo, Grid]);
+    state.apply(
+        MediaTime(0),
+        Event::Configure(Change {
+            layout: Some(Layout::Presentation),
+            ..Change::default()
+        }),
+    );
+    // There is no screen to present.
+    assert_eq!(layouts(&state), [Speaker, Speaker, Solo, Speaker]);
+    view(&mut state, people[1], wish(None));
+    assert_eq!(layouts(&state), [Speaker; 4]);
+}
+
+#[test]
+fn a_screen_is_large_and_its_owner_is_beside_it_while_they_speak() {
+    let mut state = State::new(Settings::default());
+    let people: Vec<_> = (1..=3).map(|n| join(&mut state, n, false)).collect();
+    join(&mut state, 4, true);
+    settle(&mut state);
+    let (id, on) = (people[1], true);
+    state.apply(
+        MediaTime(0),
+        Event::Track {
+            id,
+            kind: Kind::Video,
+        },
+    );
+    state.apply(MediaTime(0), Event::Live { id, live: true });
+    state.apply(MediaTime(0), Event::Share { id, on });
+    settle(&mut state);
+    let keys = mixes(&state);
+    let presented = |key: &&VideoKey| key.layout == Layout::Presentation;
+    // Everybody's but the presenter's own, who sees the others as before.
+    assert_eq!(keys.iter().filter(presented).count(), 3);
+    assert_eq!(keys[2].layout, Layout::Grid);
+    let screens = keys.iter().filter(presented);
+    for key in screens {
+        assert_eq!((key.size, key.every), (Size::new(1920, 1080), 3));
+    }
+    let common = state
+        .video_mixes()
+        .iter()
+        .find(|(_, m)| m.key.without.is_none());
+    let (mix, _) = common.expect("a viewer");
+    let places = &state.arrangement(mix).expect("arranged").places;
+    assert_eq!(places[0].source, Source::screen(id));
+    assert!(places[0].live && state.decodes(id, Kind::Video));
+    // Whoever is beside it: the camera of who shares is not to be seen.
+    let theirs = places[1..].iter().find(|place| place.source.who == id);
+    assert!(theirs.is_none_or(|place| !place.live));
+    state.apply(MediaTime(0), Event::Share { id, on: false });
+    settle(&mut state);
+    assert!(mixes(&state).iter().all(|key| key.layout == Layout::Grid));
+    assert!(state.stage().sources().all(|source| !source.share));
 }
 
 #[test]
@@ -376,6 +595,7 @@ fn arrival(state: &mut State, now: MediaTime, id: ParticipantId) -> Vec<String> 
                 Effect::OpenAudio(_, without) => format!("audio {}", without == Some(id)),
                 Effect::ListenVideo(who, mix) => format!("sees {} {}", who == id, mix.is_some()),
                 Effect::ListenAudio(who, mix) => format!("hears {} {}", who == id, mix.is_some()),
+                Effect::Decode(who, kind, on) => format!("decode {} {kind:?} {on}", who == id),
                 Effect::CloseVideo(_) => "close video".into(),
                 Effect::CloseAudio(_) => "close audio".into(),
                 other => format!("{other:?}"),

@@ -112,6 +112,8 @@ impl Client {
             video: true,
             portrait: false,
             session: None,
+            // Under the policy of one common mix it is to cost no encoder of its own.
+            overlay: true,
         };
         let AckResult::Joined(joined) = session.request(join).await? else {
             return Err(Error::Unexpected("join"));

@@ -48,6 +48,7 @@ fn map(id: ParticipantId) -> Message {
             width: 1.0,
             height: 1.0,
             live: true,
+            share: false,
         }],
     })
 }

@@ -289,6 +289,7 @@ mod tests {
                 width: 1.0,
                 height: 1.0,
                 live: true,
+                share: false,
             }],
         });
         watch.begin((0..4).map(source).collect(), MediaTime(0));

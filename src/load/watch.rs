@@ -314,6 +314,7 @@ mod tests {
             width: 0.5,
             height: 0.5,
             live: true,
+            share: false,
         }
     }
 

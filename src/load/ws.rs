@@ -146,6 +146,8 @@ fn name(command: &Command) -> &'static str {
         Command::Hand { .. } => "hand",
         Command::Moderate { .. } => "moderate",
         Command::Ping {} => "ping",
+        Command::View { .. } => "view",
+        Command::Share { .. } => "share",
         Command::Leave {} => "leave",
     }
 }

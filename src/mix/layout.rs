@@ -11,7 +11,7 @@ use crate::media::{Fit, Rect, Rotation, Size};
 /// its height cropped away.
 const WIDEST: u32 = 190;
 /// Narrowest tile on a wide canvas: a 16:9 camera fills it with 16 % of its width cropped away.
-const NARROWEST: u32 = 150;
+pub(super) const NARROWEST: u32 = 150;
 /// Narrowest tile on a tall canvas, which phones ask for, among whose people are phones held
 /// upright: a tile as tall as they are. Bars above and below a laptop's camera are no loss there.
 const NARROWEST_TALL: u32 = 57;
@@ -49,18 +49,19 @@ pub fn grid(canvas: Size, tiles: usize, gutter: u32) -> Vec<Rect> {
         };
         return Vec::from_iter((whole.width >= 2 && whole.height >= 2).then_some(whole));
     }
-    let best = |gutter| {
-        (1..=count)
-            .filter_map(|columns| Grid::fit(canvas, count, columns, gutter))
-            .max_by_key(Grid::rank)
+    let narrowest = if is_tall(canvas) {
+        NARROWEST_TALL
+    } else {
+        NARROWEST
     };
-    match best(even(gutter)).or_else(|| best(0)) {
+    match Grid::best(canvas, count, even(gutter), narrowest) {
         Some(grid) => grid.places(canvas),
         None => Vec::new(),
     }
 }
 
-struct Grid {
+/// Tiles of one size in rows and columns.
+pub(super) struct Grid {
     count: u32,
     columns: u32,
     rows: u32,
@@ -71,8 +72,28 @@ struct Grid {
 }
 
 impl Grid {
+    /// The grid that shows most, without gutters where there is no room for them; `None` where
+    /// there is none for tiles either. `narrowest` is width / height in hundredths.
+    pub(super) fn best(canvas: Size, count: u32, gutter: u32, narrowest: u32) -> Option<Self> {
+        let best = |gutter| {
+            (1..=count)
+                .filter_map(|columns| Self::fit(canvas, count, columns, gutter, narrowest))
+                .max_by_key(Grid::rank)
+        };
+        best(gutter).or_else(|| best(0))
+    }
+
+    /// What it takes of a canvas.
+    pub(super) fn used(&self) -> Size {
+        let length = |tile: u32, parts: u32| tile * parts + self.gutter * (parts - 1);
+        Size::new(
+            length(self.tile.width, self.columns),
+            length(self.tile.height, self.rows),
+        )
+    }
+
     /// The largest tiles that fit in so many columns; `None` where there is no room.
-    fn fit(canvas: Size, count: u32, columns: u32, gutter: u32) -> Option<Self> {
+    fn fit(canvas: Size, count: u32, columns: u32, gutter: u32, narrowest: u32) -> Option<Self> {
         let rows = count.div_ceil(columns);
         let share = |length: u32, parts: u32| {
             let gutters = gutter.checked_mul(parts - 1)?;
@@ -80,11 +101,6 @@ impl Grid {
         };
         let (mut width, mut height) = (share(canvas.width, columns)?, share(canvas.height, rows)?);
         width = width.min(scaled(height, WIDEST, 100));
-        let narrowest = if is_tall(canvas) {
-            NARROWEST_TALL
-        } else {
-            NARROWEST
-        };
         height = height.min(scaled(width, 100, narrowest));
         let tile = Size::new(blocks(width), blocks(height));
         (tile.width >= 2 && tile.height >= 2).then_some(Self {
@@ -93,7 +109,8 @@ impl Grid {
             rows,
             tile,
             gutter,
-            shown: shown(tile, is_tall(canvas)),
+            // Where narrow tiles are wanted, it is for cameras held upright.
+            shown: shown(tile, narrowest < NARROWEST),
         })
     }
 
@@ -106,7 +123,8 @@ impl Grid {
         )
     }
 
-    fn places(&self, canvas: Size) -> Vec<Rect> {
+    /// Where the tiles stand, in the middle of a canvas.
+    pub(super) fn places(&self, canvas: Size) -> Vec<Rect> {
         let across = Line::new(canvas.width, self.tile.width, self.columns, self.gutter);
         let down = Line::new(canvas.height, self.tile.height, self.rows, self.gutter);
         (0..self.count)
@@ -154,7 +172,7 @@ impl Line {
     }
 }
 
-fn is_tall(canvas: Size) -> bool {
+pub(super) fn is_tall(canvas: Size) -> bool {
     canvas.height > canvas.width
 }
 
@@ -176,7 +194,7 @@ fn shown(tile: Size, tall: bool) -> u64 {
     filled(LYING) + if tall { filled(UPRIGHT) } else { 0 }
 }
 
-fn even(length: u32) -> u32 {
+pub(super) fn even(length: u32) -> u32 {
     length & !1
 }
 
@@ -185,7 +203,8 @@ fn scaled(length: u32, by: u32, of: u32) -> u32 {
     even(u32::try_from(scaled).unwrap_or(u32::MAX))
 }
 
-fn blocks(length: u32) -> u32 {
+/// Whole blocks, where the length is worth it.
+pub(super) fn blocks(length: u32) -> u32 {
     if length >= WORTH_BLOCKS {
         length / BLOCK * BLOCK
     } else {

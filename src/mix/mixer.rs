@@ -30,6 +30,8 @@ pub struct Mixer {
     plan: VideoPlan,
     mixes: HashMap<MixId, Mix>,
     tiles: Tiles,
+    /// Ticks so far.
+    ticks: u64,
     stats: Arc<Stats>,
     report: Report,
 }
@@ -62,6 +64,7 @@ impl Mixer {
             plan,
             mixes: HashMap::new(),
             tiles: Tiles::default(),
+            ticks: 0,
             stats,
             report,
         }
@@ -93,7 +96,10 @@ impl Mixer {
         due: &Due,
         mut push: impl FnMut(&VideoMix, Buffer, PictureMeta),
     ) {
-        for mix in &self.plan.mixes {
+        let tick = self.ticks;
+        self.ticks += 1;
+        let turn = |mix: &&VideoMix| tick.is_multiple_of(u64::from(mix.every.max(1)));
+        for mix in self.plan.mixes.iter().filter(turn) {
             let state = match self.mixes.entry(mix.id) {
                 std::collections::hash_map::Entry::Occupied(state) => state.into_mut(),
                 std::collections::hash_map::Entry::Vacant(slot) => match Mix::new(mix.canvas) {
@@ -301,6 +307,7 @@ mod tests {
                 id: MixId(id),
                 layout,
                 canvas: SIZE,
+                every: 1,
                 tiles: others
                     .into_iter()
                     .zip(places)
@@ -428,6 +435,23 @@ mod tests {
             room.frame(1, 9);
             assert_eq!(room.tick().len(), 1);
         }
+    }
+
+    #[test]
+    fn a_slower_mix_has_a_picture_every_so_many_ticks() {
+        let mut room = Room::new();
+        (0..3).for_each(|n| room.frame(n, 0));
+        let mut slow = room.mix(1, 1, None);
+        slow.every = 3;
+        room.adopt(vec![room.mix(0, 1, None), slow]);
+        let mut sent = [0; 2];
+        for n in 0..9 {
+            room.frame(0, n);
+            for (id, ..) in room.tick() {
+                sent[id as usize] += 1;
+            }
+        }
+        assert_eq!(sent, [9, 3]);
     }
 
     #[test]

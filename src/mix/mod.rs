@@ -1,6 +1,7 @@
 //! Mixing: what each tick of a room puts together, for video and for audio.
 
 pub mod audio;
+pub mod beside;
 pub mod canvas;
 pub mod label;
 pub mod layout;

@@ -35,6 +35,8 @@ pub struct VideoMix {
     pub layout: u64,
     /// Size of the whole picture.
     pub canvas: Size,
+    /// One tick in so many has a picture; at least 1.
+    pub every: u32,
     /// Who is where. Empty: the canvas says that nobody else is here yet.
     pub tiles: Vec<Tile>,
     /// Draw names into the picture (the common mix, for players without the page).
@@ -63,6 +65,8 @@ pub struct Tile {
 pub struct AudioPlan {
     /// Who may be heard.
     pub sources: Vec<AudioSource>,
+    /// At most this many of them are heard at a time.
+    pub heard: usize,
     /// The distinct sums to encode.
     pub mixes: Vec<AudioMix>,
 }
@@ -72,8 +76,8 @@ pub struct AudioPlan {
 pub struct AudioSource {
     /// Whose voice this is.
     pub who: ParticipantId,
-    /// Decoded samples.
-    pub samples: Arc<decode::audio::Samples>,
+    /// Decoded samples; none while their sound is not decoded.
+    pub samples: Option<Arc<decode::audio::Samples>>,
     /// The server leaves it out, whatever arrives.
     pub muted: bool,
 }

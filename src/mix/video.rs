@@ -189,6 +189,7 @@ mod tests {
                 id: MixId(1),
                 layout,
                 canvas: Size::new(320, 180),
+                every: 1,
                 tiles: Vec::new(),
                 labels: false,
                 output: Input::nowhere(),

@@ -6,16 +6,18 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::MissedTickBehavior;
 
 use crate::clock::{self, MediaTime};
 use crate::decode;
 use crate::encode;
 use crate::id::{DisplayName, ParticipantId, RoomName, SessionKey};
-use crate::media::Kind;
+use crate::media::{Kind, Layout};
 use crate::mix::plan::{Level, MixEvent, MixId};
 use crate::peer;
 use crate::quiet::{Quiet, REFUSED};
-use crate::room::state::{Effect, Event, Settings, State};
+use crate::room::activity::BLOCK;
+use crate::room::state::{Change, Effect, Event, MixPolicy, Settings, State, View};
 use crate::room::talk::{Refusal, Say, Step, Talk, refuse};
 use crate::room::tilemap::tile_map;
 use crate::room::uplink::{Uplink, UplinkEvent};
@@ -32,6 +34,9 @@ pub const NOTICES: usize = 256;
 const RESTART_AFTER: Duration = Duration::from_secs(1);
 /// How often counters that nobody waits for are moved into the figures.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
+/// How often what packets claim about loudness is looked at: a block of
+/// [`activity`](crate::room::activity).
+const CLAIMS: Duration = BLOCK;
 
 /// What reaches a room.
 pub enum Command {
@@ -71,6 +76,14 @@ pub enum Command {
         /// Gets everybody; dropped if they are not here any more.
         reply: oneshot::Sender<Vec<Person>>,
     },
+    /// What somebody wishes to see.
+    View(ParticipantId, View),
+    /// Somebody's video track carries their screen from now on, or their camera again.
+    Share(ParticipantId, bool),
+    /// Change the room's settings.
+    Configure(Change),
+    /// So much of the processor's budget is in use.
+    Load(f32),
     /// Somebody left.
     Leave(ParticipantId),
     /// Something came up from somebody.
@@ -107,6 +120,8 @@ pub struct Join {
     pub session: Option<SessionKey>,
     /// May moderate.
     pub host: bool,
+    /// Can lay their own picture over their own tile.
+    pub overlay: bool,
     /// Where messages to them go.
     pub notices: mpsc::Sender<Message>,
 }
@@ -131,6 +146,24 @@ pub struct Summary {
     /// The people themselves, for the operator only.
     #[serde(skip)]
     pub people: Vec<Person>,
+    /// Who gets a mix of their own.
+    pub mix: MixPolicy,
+    /// How mixes are arranged.
+    pub layout: Layout,
+    /// Tiles at most.
+    pub stage_size: usize,
+}
+
+impl Summary {
+    /// Of a room in which nobody is yet.
+    fn of(settings: &Settings) -> Self {
+        Self {
+            mix: settings.policy,
+            layout: settings.layout,
+            stage_size: settings.stage_size,
+            ..Self::default()
+        }
+    }
 }
 
 /// How others reach a room.
@@ -170,7 +203,7 @@ impl Room {
     /// A room and the way to reach it. It does nothing until [`Room::run`].
     pub fn new(name: RoomName, settings: Settings, context: Arc<Context>) -> (Self, Handle) {
         let (commands, inbox) = mpsc::channel(INBOX);
-        let (summary, summary_end) = watch::channel(Summary::default());
+        let (summary, summary_end) = watch::channel(Summary::of(&settings));
         let weak = commands.downgrade();
         let media = weak.clone();
         let tell = Arc::new(move |event| {
@@ -206,6 +239,9 @@ impl Room {
         // Not at once: the room would find itself empty before the first join is read.
         let start = tokio::time::Instant::now() + HOUSEKEEPING;
         let mut housekeeping = tokio::time::interval_at(start, HOUSEKEEPING);
+        let mut claims = tokio::time::interval_at(start, CLAIMS);
+        // Late steps make up for those that were missed by themselves.
+        claims.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             let wake = self.state.wake_at();
             let sleep = async {
@@ -225,6 +261,10 @@ impl Room {
                 },
                 () = sleep => self.apply(Event::Wake),
                 _ = housekeeping.tick() => self.wiring.count_drops(),
+                _ = claims.tick() => {
+                    let claims = self.wiring.take_claims();
+                    self.apply(Event::Claims(claims));
+                }
             }
             if self.members.is_empty() {
                 tracing::info!(room = %self.name, "room empty");
@@ -247,6 +287,10 @@ impl Room {
                 let _ = reply.send(self.say(id, say));
             }
             Command::Resumed { id, reply } => self.resumed(id, reply),
+            Command::View(id, view) => self.apply(Event::View { id, view }),
+            Command::Share(id, on) => self.apply(Event::Share { id, on }),
+            Command::Configure(change) => self.apply(Event::Configure(change)),
+            Command::Load(used) => self.apply(Event::Load(used)),
             Command::Leave(id) => self.leave(id),
             Command::Uplink(id, event) => self.uplink(id, event),
             Command::Media(event) => self.media(event),
@@ -307,6 +351,13 @@ impl Room {
             video: join.video,
             portrait: join.portrait,
         });
+        if join.overlay {
+            let view = View {
+                overlay: Some(true),
+                ..View::default()
+            };
+            self.apply(Event::View { id, view });
+        }
         for line in self.talk.history() {
             self.tell(id, line);
         }
@@ -339,6 +390,7 @@ impl Room {
                     let video = self.state.people().get(&id).is_some_and(|p| p.video);
                     self.set_media(id, false, video);
                 }
+                Step::Pin(id, pinned) => self.apply(Event::Pin { id, pinned }),
                 Step::Dismiss(id, reason) => self.dismiss(id, reason),
                 Step::DismissAll(reason) => self.dismiss_all(reason),
             }
@@ -384,13 +436,10 @@ impl Room {
     fn uplink(&mut self, id: ParticipantId, event: UplinkEvent) {
         match event {
             UplinkEvent::Track(kind, codec) => {
-                if let Err(error) = self.wiring.open_track(id, kind, codec) {
-                    tracing::warn!(room = %self.name, %id, %error, "no decoder");
-                    self.uplink_failed(id, kind, &error.to_string());
-                    return;
-                }
+                self.wiring.track(id, kind, codec);
                 self.apply(Event::Track { id, kind });
             }
+            UplinkEvent::Voice => self.apply(Event::Voice { id }),
             UplinkEvent::KeyframeRequested => self.wiring.request_keyframe(id),
             UplinkEvent::State(peer::State::Connected) => {
                 if let Some(member) = self.members.get_mut(&id) {
@@ -443,7 +492,10 @@ impl Room {
                 self.shown.insert(mix, (layout, at));
                 self.send_tiles(mix, None);
             }
-            MediaEvent::Mix(MixEvent::Levels(levels)) => self.levels(&levels),
+            MediaEvent::Mix(MixEvent::Levels(levels)) => {
+                self.levels(&levels);
+                self.apply(Event::Levels(levels));
+            }
             // Caught by the registry: it ends this room, and every session is told.
             MediaEvent::Mix(MixEvent::Failed(why)) => panic!("{why}"),
         }
@@ -565,6 +617,7 @@ impl Room {
             viewers: self.state.people().len() - people.len(),
             names: people.iter().map(|p| p.name.clone()).collect(),
             people,
+            ..Summary::of(self.state.settings())
         });
         self.tell_all(&self.who_is_in());
     }
@@ -591,6 +644,8 @@ impl Room {
                 host: self.talk.floor.host(*id),
                 silenced: self.talk.floor.silenced(*id),
                 hand: self.talk.floor.hand(*id),
+                pinned: p.pinned,
+                sharing: p.shares,
             })
             .collect()
     }

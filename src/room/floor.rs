@@ -35,6 +35,8 @@ pub struct Verdict {
     pub silenced: Vec<ParticipantId>,
     /// They must go, and do not come back.
     pub removed: Vec<ParticipantId>,
+    /// Is to stay on stage, or no longer.
+    pub pinned: Option<(ParticipantId, bool)>,
     /// Everybody must go.
     pub ended: bool,
 }
@@ -202,6 +204,10 @@ impl Floor {
                 let here = here.ok_or_else(|| refuse(ErrorCode::NotThere, "say who"))?;
                 here.standing.host = true;
                 here.standing.silenced = false;
+            }
+            Act::Pin | Act::Unpin => {
+                let who = who.ok_or_else(|| refuse(ErrorCode::NotThere, "say who"))?;
+                verdict.pinned = Some((who, act == Act::Pin));
             }
             Act::Remove => {
                 let who = who.ok_or_else(|| refuse(ErrorCode::NotThere, "say who"))?;

@@ -9,6 +9,7 @@ use crate::id::ParticipantId;
 use crate::media::VideoCodec;
 use crate::peer::{self, Engine, Options, Peer};
 use crate::room::actor::Command;
+use crate::room::event::View;
 use crate::room::talk::{Refusal, Say};
 use crate::room::uplink::Uplink;
 use crate::signalling::{ErrorCode, Person};
@@ -94,6 +95,16 @@ impl Member {
         let command = Command::Resumed { id: self.id, reply };
         self.room.send(command).await.ok()?;
         people.await.ok()
+    }
+
+    /// Tells the room what this one wishes to see.
+    pub async fn view(&self, view: View) {
+        let _ = self.room.send(Command::View(self.id, view)).await;
+    }
+
+    /// Tells the room that the video track carries the screen from now on, or the camera again.
+    pub async fn share(&self, on: bool) {
+        let _ = self.room.send(Command::Share(self.id, on)).await;
     }
 
     /// Tells the room that the user muted or unmuted.

@@ -1,18 +1,25 @@
 //! Rooms: who is in, who is seen where, which mixes exist and who listens to which.
 //!
-//! [`state`] decides and is pure; [`actor`] is the one task that owns a room, carries its
+//! [`state`] decides and is pure, with [`speaker`] (who speaks) and [`stage`] (who is shown)
+//! under it and [`event`] for its words; [`actor`] is the one task that owns a room, carries its
 //! decisions out on [`wiring`] (decoders, mixes, encoders) and speaks to its [`member`]s;
 //! [`registry`] finds rooms by name. What people say beside the picture is [`talk`]'s, and who may
 //! say and do what is [`floor`]'s; both are pure, too. [`codecs`] chooses at start who encodes and
 //! decodes.
 
+pub mod activity;
 pub mod actor;
+pub mod arrange;
+pub mod budget;
 pub mod codecs;
+pub mod event;
 pub mod floor;
 pub mod member;
 pub mod mixes;
 mod names;
 pub mod registry;
+pub mod speaker;
+pub mod stage;
 pub mod state;
 pub mod talk;
 pub mod tilemap;

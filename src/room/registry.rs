@@ -13,7 +13,7 @@ use crate::id::{DisplayName, ParticipantId, RoomName, SessionKey};
 use crate::peer;
 use crate::room::actor::{Command, Handle, Join, NOTICES, Room, Summary};
 use crate::room::member::Member;
-use crate::room::state::Settings;
+use crate::room::state::{Change, Settings};
 use crate::room::talk::Refusal;
 use crate::room::wiring::Context;
 use crate::signalling::{Message, Person};
@@ -69,6 +69,8 @@ pub struct Admission {
     pub session: Option<SessionKey>,
     /// May moderate.
     pub host: bool,
+    /// Can lay their own picture over their own tile.
+    pub overlay: bool,
 }
 
 /// Why nobody comes in.
@@ -140,6 +142,7 @@ impl Registry {
                 portrait: admission.portrait,
                 session: admission.session.clone(),
                 host: admission.host,
+                overlay: admission.overlay,
                 notices,
             };
             let command = Command::Join { join, reply };
@@ -202,6 +205,27 @@ impl Registry {
             Some(commands) => commands.send(command).await.is_ok(),
             None => false,
         }
+    }
+
+    /// Changes the settings of an open room; what it is like then. None: it is not open.
+    pub async fn configure(&self, room: &RoomName, change: Change) -> Option<Summary> {
+        let handle = self.lock().get(room)?.handle.clone();
+        let mut summary = handle.summary;
+        handle
+            .commands
+            .send(Command::Configure(change))
+            .await
+            .ok()?;
+        // It announces every such change; an error means that it has ended meanwhile.
+        let seen = |summary: &Summary| {
+            change.mix.is_none_or(|mix| summary.mix == mix)
+                && change.layout.is_none_or(|layout| summary.layout == layout)
+                && change
+                    .stage_size
+                    .is_none_or(|size| summary.stage_size == size)
+        };
+        let summary = summary.wait_for(seen).await.ok()?.clone();
+        Some(summary)
     }
 
     /// Lets nobody in any more and tells everybody; who is in may stay.
@@ -342,6 +366,7 @@ mod tests {
             portrait: false,
             session: None,
             host: false,
+            overlay: false,
         };
         let joined = registry.join(room, admission).await;
         joined.unwrap_or_else(|error| panic!("{error}"))

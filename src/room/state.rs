@@ -1,171 +1,41 @@
 //! The room's decisions as a pure state machine: `apply(now, Event) -> Effects`.
 //!
-//! Nothing in here reads a clock, touches a socket or a pipeline. Whatever the events were, three
+//! Nothing in here reads a clock, touches a socket or a pipeline. Whatever the events were, some
 //! things hold after each: nobody on stage is in the mix they get (unless the room's policy is the
-//! common mix), every mix has a listener, and everybody who can receive listens to exactly one.
+//! common mix), every mix has a listener, everybody who can receive listens to exactly one, and
+//! nothing is decoded but what is shown or may be heard.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::clock::MediaTime;
-use crate::id::{DisplayName, ParticipantId};
-use crate::media::{Kind, Rect, Size, VideoCodec};
-use crate::mix::layout;
-use crate::mix::plan::MixId;
+use crate::id::{DisplayName, ParticipantId, Source};
+use crate::media::{Kind, Layout, Rect, Size, VideoCodec};
+use crate::mix::beside;
+use crate::mix::plan::{Level, MixId};
+use crate::room::arrange::{Cast, effective};
+use crate::room::budget::Budget;
 use crate::room::mixes::Mixes;
 use crate::room::names;
+use crate::room::speaker::{Decoded, Speakers};
+use crate::room::stage::{Stage, Wish};
+
+pub use crate::room::event::{
+    Arrangement, Change, Effect, Event, MixPolicy, Place, Settings, VideoKey, View,
+};
 
 /// Somebody who mutes keeps their own sum for this long, so that a quick unmute changes nothing
 /// and the last fading samples of their own voice never come back to them.
 const KEEP_OWN_SUM: Duration = Duration::from_secs(2);
-
-/// Who gets a mix of their own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum MixPolicy {
-    /// Everybody on stage gets a mix without themselves.
-    Personal,
-    /// Everybody gets the same picture.
-    Common,
-    /// Personal until a budget says otherwise.
-    #[default]
-    Auto,
-}
-
-/// What a room is like.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Who gets a mix of their own.
-    pub policy: MixPolicy,
-    /// At most this many tiles.
-    pub stage_size: usize,
-    /// The landscape canvas; portrait is the same, turned.
-    pub canvas: Size,
-    /// Pixels between tiles: 0, 16 or 32.
-    pub gutter: u32,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            policy: MixPolicy::default(),
-            stage_size: 9,
-            canvas: Size::new(1280, 720),
-            gutter: 16,
-        }
-    }
-}
-
-/// What happens to a room.
-#[derive(Debug, Clone)]
-pub enum Event {
-    /// Somebody came in; no media yet.
-    Joined {
-        /// Unique, never used before in this process.
-        id: ParticipantId,
-        /// Shown to the others.
-        name: DisplayName,
-        /// Only watches: not listed, not shown.
-        view: bool,
-        /// Microphone unmuted.
-        audio: bool,
-        /// Camera on.
-        video: bool,
-        /// Wants a picture that is taller than wide.
-        portrait: bool,
-    },
-    /// Somebody is gone, however that came about.
-    Left {
-        /// Who.
-        id: ParticipantId,
-    },
-    /// The user muted or unmuted.
-    Media {
-        /// Who.
-        id: ParticipantId,
-        /// Microphone unmuted.
-        audio: bool,
-        /// Camera on.
-        video: bool,
-    },
-    /// An uplink track began.
-    Track {
-        /// Whose.
-        id: ParticipantId,
-        /// Which.
-        kind: Kind,
-    },
-    /// Decoded pictures of somebody began or ceased to come.
-    Live {
-        /// Whose.
-        id: ParticipantId,
-        /// They come.
-        live: bool,
-    },
-    /// Somebody's downlink is connected, or was negotiated anew.
-    Downlink {
-        /// Whose.
-        id: ParticipantId,
-        /// The codec they receive; none: they take no video.
-        video: Option<VideoCodec>,
-        /// They take audio.
-        audio: bool,
-    },
-    /// The time that [`State::wake_at`] named has come.
-    Wake,
-}
-
-/// What makes two mixes the same one: whoever's is equal shares the encoder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct VideoKey {
-    /// Who is left out; none: nobody (the common mix).
-    pub without: Option<ParticipantId>,
-    /// How it is encoded.
-    pub codec: VideoCodec,
-    /// Size of the picture.
-    pub size: Size,
-}
-
-/// What has to be done about it, in this order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Effect {
-    /// Start an encoder.
-    OpenVideo(MixId, VideoKey),
-    /// Start an audio encoder for the sum without this participant.
-    OpenAudio(MixId, Option<ParticipantId>),
-    /// Attach somebody's video listener to this mix (and to no other), or to none.
-    ListenVideo(ParticipantId, Option<MixId>),
-    /// Attach somebody's audio listener to this mix (and to no other), or to none.
-    ListenAudio(ParticipantId, Option<MixId>),
-    /// End an encoder that nobody listens to any more.
-    CloseVideo(MixId),
-    /// End an audio encoder that nobody listens to any more.
-    CloseAudio(MixId),
-    /// Arrangements or sources changed: publish new plans.
-    Replan,
-    /// The list of people changed: tell everybody.
-    Announce,
-}
-
-/// One tile of an arrangement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
-    /// Whose.
-    pub who: ParticipantId,
-    /// Where.
-    pub rect: Rect,
-    /// Moving pictures; otherwise an avatar.
-    pub live: bool,
-}
-
-/// How a mix is arranged.
-#[derive(Debug, Clone, Default)]
-pub struct Arrangement {
-    /// Serial number of `places`, unique in the room; 0 before the first.
-    pub layout: u64,
-    /// Who is where, in reading order.
-    pub places: Vec<Place>,
-}
+/// Claims within this many dB of each other are equally loud: which of them is decoded is not
+/// worth a change.
+const AS_LOUD: f32 = 6.0;
+/// Who stands large stays for this long, while they are on stage.
+const LARGE: Duration = Duration::from_secs(2);
+/// A screen is encoded in this size, so that its text can be read ...
+const SCREEN: Size = Size::new(1920, 1080);
+/// ... and with at most so many pictures a second, which costs no more than a camera does.
+const SCREEN_FPS: u32 = 10;
 
 /// Somebody in the room.
 #[derive(Debug, Clone)]
@@ -181,7 +51,14 @@ pub struct Person {
     /// Camera on.
     pub video: bool,
     portrait: bool,
+    overlay: bool,
+    layout: Option<Layout>,
+    /// Kept on stage.
+    pub pinned: bool,
+    /// The video track carries their screen.
+    pub shares: bool,
     has_audio: bool,
+    has_video: bool,
     live: bool,
     receives_video: Option<VideoCodec>,
     receives_audio: bool,
@@ -190,6 +67,19 @@ pub struct Person {
 }
 
 impl Person {
+    /// What their video track carries.
+    fn source(&self, id: ParticipantId) -> Source {
+        Source {
+            who: id,
+            share: self.shares,
+        }
+    }
+
+    /// Whether there are moving pictures of this, which is theirs.
+    fn shows(&self, source: Source) -> bool {
+        self.live && source.share == self.shares && (self.video || self.shares)
+    }
+
     /// Heard by the others at present.
     pub fn audible(&self) -> bool {
         self.has_audio && self.audio && !self.view
@@ -204,6 +94,13 @@ pub struct State {
     people: BTreeMap<ParticipantId, Person>,
     video: Mixes<VideoKey>,
     arrangements: BTreeMap<MixId, Arrangement>,
+    stage: Stage,
+    speakers: Speakers,
+    budget: Budget,
+    /// Who stands large, since when.
+    large: Option<(ParticipantId, MediaTime)>,
+    /// Tracks that are decoded.
+    decoding: BTreeSet<(ParticipantId, Kind)>,
     /// Keyed by whose voice is left out; `None`: nobody's.
     audio: Mixes<Option<ParticipantId>>,
     layouts: u64,
@@ -217,6 +114,11 @@ impl State {
             people: BTreeMap::new(),
             video: Mixes::default(),
             arrangements: BTreeMap::new(),
+            stage: Stage::default(),
+            speakers: Speakers::default(),
+            budget: Budget::default(),
+            large: None,
+            decoding: BTreeSet::new(),
             audio: Mixes::default(),
             layouts: 0,
         }
@@ -225,9 +127,20 @@ impl State {
     /// Takes an event in and says what follows from it. Events about people who are not (or no
     /// longer) here change nothing.
     pub fn apply(&mut self, now: MediaTime, event: Event) -> Vec<Effect> {
-        let announce = self.note(now, event);
-        let (stage, mut effects) = (self.stage(), Vec::new());
-        let (sees, hears) = (self.wanted_video(&stage), self.wanted_audio(now));
+        let began = match &event {
+            Event::Track { id, kind } => Some((*id, *kind)),
+            _ => None,
+        };
+        let noted = self.note(now, event);
+        let wishes = self.wishes();
+        let staged = self.stage.follow(now, self.settings.stage_size, &wishes);
+        let enlarged = self.enlarge(now);
+        let mut effects = self.decode(now, began);
+        if noted == Noted::Sound && !staged && !enlarged && effects.is_empty() {
+            // Nothing else follows from what is heard.
+            return effects;
+        }
+        let (sees, hears) = (self.wanted_video(), self.wanted_audio(now));
         let (video, audio) = (self.video.follow(&sees), self.audio.follow(&hears));
         let opened = video.opened.into_iter();
         effects.extend(opened.map(|(mix, key)| Effect::OpenVideo(mix, key)));
@@ -239,7 +152,7 @@ impl State {
         effects.extend(moved.map(|(who, mix)| Effect::ListenAudio(who, mix)));
         effects.extend(video.closed.into_iter().map(Effect::CloseVideo));
         effects.extend(audio.closed.into_iter().map(Effect::CloseAudio));
-        let rearranged = self.arrange(&stage);
+        let (rearranged, announce) = (self.arrange(), noted == Noted::People);
         // Mute changes the sources of a sum without changing any mix.
         if rearranged || announce || !effects.is_empty() {
             effects.push(Effect::Replan);
@@ -252,11 +165,12 @@ impl State {
 
     /// When [`Event::Wake`] is due.
     pub fn wake_at(&self) -> Option<MediaTime> {
-        self.people
-            .values()
-            .filter(|p| !p.audible())
-            .filter_map(|p| p.own_sum_until)
-            .min()
+        let kept = self.people.iter().filter(|(id, p)| !self.is_heard(**id, p));
+        let kept = kept.filter_map(|(_, p)| p.own_sum_until).min();
+        let large = self.large.filter(|(id, _)| self.wants_large() != Some(*id));
+        let large = large.map(|(_, since)| since.plus(LARGE));
+        let times = [kept, large, self.stage.wake_at()];
+        times.into_iter().flatten().min()
     }
 
     /// Everybody, in the order they came.
@@ -279,19 +193,34 @@ impl State {
         &self.audio
     }
 
-    /// Those who have a tile, in reading order: the first `stage_size` who came.
-    pub fn stage(&self) -> Vec<ParticipantId> {
-        self.people
-            .iter()
-            .filter(|(_, p)| !p.view)
-            .map(|(id, _)| *id)
-            .take(self.settings.stage_size)
-            .collect()
+    /// What is shown.
+    pub fn stage(&self) -> &Stage {
+        &self.stage
     }
 
-    /// Writes the event down; whether the list of people changed.
-    fn note(&mut self, now: MediaTime, event: Event) -> bool {
-        match event {
+    /// Who speaks.
+    pub fn speakers(&self) -> &Speakers {
+        &self.speakers
+    }
+
+    /// Whether a track is decoded.
+    pub fn decodes(&self, id: ParticipantId, kind: Kind) -> bool {
+        self.decoding.contains(&(id, kind))
+    }
+
+    /// What the room is like.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Whether somebody may be in the sum at present.
+    fn is_heard(&self, id: ParticipantId, person: &Person) -> bool {
+        person.audible() && self.decodes(id, Kind::Audio)
+    }
+
+    /// Writes the event down.
+    fn note(&mut self, now: MediaTime, event: Event) -> Noted {
+        let listed = match event {
             Event::Joined {
                 id,
                 name,
@@ -308,7 +237,12 @@ impl State {
                     audio,
                     video,
                     portrait,
+                    overlay: false,
+                    layout: None,
+                    pinned: false,
+                    shares: false,
                     has_audio: false,
+                    has_video: false,
                     live: false,
                     receives_video: None,
                     receives_audio: false,
@@ -317,30 +251,110 @@ impl State {
                 self.people.insert(id, person);
                 true
             }
-            Event::Left { id } => self.people.remove(&id).is_some(),
-            Event::Media { id, audio, video } => self.change(id, |p| {
-                if p.audible() && !audio {
-                    p.own_sum_until = Some(now.plus(KEEP_OWN_SUM));
+            Event::Left { id } => {
+                self.speakers.forget(id);
+                self.decoding.retain(|(who, _)| *who != id);
+                self.people.remove(&id).is_some()
+            }
+            Event::Media { id, audio, video } => {
+                if !audio {
+                    self.speakers.mute(id);
                 }
-                let changed = (p.audio, p.video) != (audio, video);
-                (p.audio, p.video) = (audio, video);
-                changed
-            }),
-            Event::Track { id, kind } => self.change(id, |p| {
-                let first = kind == Kind::Audio && !p.has_audio;
-                p.has_audio |= first;
-                first
-            }),
-            Event::Live { id, live } => self.change(id, |p| {
-                p.live = live;
-                false
-            }),
+                let heard = self.decodes(id, Kind::Audio);
+                self.change(id, |p| {
+                    if p.audible() && heard && !audio {
+                        p.own_sum_until = Some(now.plus(KEEP_OWN_SUM));
+                    }
+                    let changed = (p.audio, p.video) != (audio, video);
+                    (p.audio, p.video) = (audio, video);
+                    changed
+                })
+            }
+            Event::Track { id, kind } => {
+                if kind == Kind::Audio {
+                    self.speakers.renew(id);
+                }
+                self.change(id, |p| match kind {
+                    Kind::Audio => !std::mem::replace(&mut p.has_audio, true),
+                    Kind::Video => {
+                        p.has_video = true;
+                        false
+                    }
+                })
+            }
+            Event::Live { id, live } => {
+                // A decoder that was closed may still have something to say.
+                let live = live && self.decodes(id, Kind::Video);
+                self.change(id, |p| {
+                    p.live = live;
+                    false
+                })
+            }
             Event::Downlink { id, video, audio } => self.change(id, |p| {
                 p.receives_video = video;
                 p.receives_audio = audio;
                 false
             }),
+            Event::Voice { id } => {
+                if self.people.get(&id).is_some_and(Person::audible) {
+                    self.speakers.nominate(now, id);
+                }
+                return Noted::Sound;
+            }
+            Event::Claims(claims) => {
+                for (id, claims) in claims {
+                    if self.people.get(&id).is_some_and(Person::audible) {
+                        self.speakers.claim(id, claims);
+                    }
+                }
+                self.speakers.step(now);
+                return Noted::Sound;
+            }
+            Event::Levels(levels) => {
+                self.hear(now, &levels);
+                return Noted::Sound;
+            }
+            Event::Share { id, on } => self.change(id, |p| {
+                let on = on && !p.view;
+                std::mem::replace(&mut p.shares, on) != on
+            }),
+            Event::Pin { id, pinned } => {
+                self.change(id, |p| std::mem::replace(&mut p.pinned, pinned) != pinned)
+            }
+            Event::View { id, view } => self.change(id, |p| {
+                p.layout = view.layout.unwrap_or(p.layout);
+                p.overlay = view.overlay.unwrap_or(p.overlay);
+                p.portrait = view.portrait.unwrap_or(p.portrait);
+                false
+            }),
+            Event::Configure(change) => {
+                let settings = &mut self.settings;
+                settings.policy = change.mix.unwrap_or(settings.policy);
+                settings.layout = change.layout.unwrap_or(settings.layout);
+                settings.stage_size = change.stage_size.unwrap_or(settings.stage_size);
+                true
+            }
+            Event::Load(used) => {
+                self.budget.load(now, used);
+                false
+            }
             Event::Wake => false,
+        };
+        match listed {
+            true => Noted::People,
+            false => Noted::Other,
+        }
+    }
+
+    fn hear(&mut self, now: MediaTime, levels: &[Level]) {
+        for level in levels {
+            if self.decodes(level.who, Kind::Audio) {
+                let decoded = Decoded {
+                    level: level.dbfs,
+                    speaking: level.speaking,
+                };
+                self.speakers.decoded(now, level.who, Some(decoded));
+            }
         }
     }
 
@@ -348,18 +362,151 @@ impl State {
         self.people.get_mut(&id).is_some_and(f)
     }
 
+    /// What could be shown.
+    fn wishes(&self) -> Vec<Wish> {
+        let people = self.people.iter().filter(|(_, p)| !p.view);
+        let wishes = people.flat_map(|(id, person)| {
+            let rank = self.speakers.rank(*id);
+            let wish = |source: Source| Wish {
+                source,
+                first: person.pinned || source.share,
+                rank,
+            };
+            let screen = person.shares.then(|| wish(Source::screen(*id)));
+            [Some(wish(Source::camera(*id))), screen]
+        });
+        wishes.flatten().collect()
+    }
+
+    /// Decodes what is shown or may be heard, and nothing else; a track that `began` is told
+    /// about in any case.
+    fn decode(&mut self, now: MediaTime, began: Option<(ParticipantId, Kind)>) -> Vec<Effect> {
+        let wanted = self.worth_decoding(now);
+        let mut effects = Vec::new();
+        for (id, kind) in self.decoding.difference(&wanted) {
+            effects.push(Effect::Decode(*id, *kind, false));
+            if let Some(person) = self.people.get_mut(id) {
+                match kind {
+                    Kind::Video => person.live = false,
+                    Kind::Audio => person.own_sum_until = Some(now.plus(KEEP_OWN_SUM)),
+                }
+            }
+            if *kind == Kind::Audio {
+                self.speakers.decoded(now, *id, None);
+            }
+        }
+        for (id, kind) in wanted.difference(&self.decoding) {
+            effects.push(Effect::Decode(*id, *kind, true));
+            if *kind == Kind::Audio {
+                // Until the first report: nothing was heard.
+                self.speakers.decoded(now, *id, Some(Decoded::SILENCE));
+            }
+        }
+        if let Some((id, kind)) = began.filter(|(id, _)| self.people.contains_key(id)) {
+            let on = wanted.contains(&(id, kind));
+            let told = |effect: &Effect| *effect == Effect::Decode(id, kind, on);
+            if !effects.iter().any(told) {
+                effects.push(Effect::Decode(id, kind, on));
+            }
+        }
+        self.decoding = wanted;
+        effects
+    }
+
+    fn worth_decoding(&self, now: MediaTime) -> BTreeSet<(ParticipantId, Kind)> {
+        let mut wanted = BTreeSet::new();
+        let mut nominees = Vec::new();
+        for (id, person) in self.people.iter().filter(|(_, p)| !p.view) {
+            if person.has_video && self.stage.holds(person.source(*id)) {
+                wanted.insert((*id, Kind::Video));
+            }
+            let on_stage = self.stage.sources().any(|source| source.who == *id);
+            if person.has_audio && (on_stage || (person.audio && self.speakers.is_opaque(*id))) {
+                wanted.insert((*id, Kind::Audio));
+            } else if person.audible()
+                && let Some((fresh, level)) = self.speakers.nominated(now, *id)
+            {
+                let class = (level / AS_LOUD).floor() as i32;
+                let is_decoded = self.decodes(*id, Kind::Audio);
+                nominees.push((fresh, class, is_decoded, std::cmp::Reverse(*id)));
+            }
+        }
+        nominees.sort_unstable();
+        let loudest = nominees.into_iter().rev().take(self.settings.audio_active);
+        wanted.extend(loudest.map(|(.., id)| (id.0, Kind::Audio)));
+        wanted
+    }
+
+    /// Whether those on stage get mixes of their own even if they could do without.
+    pub fn is_personal(&self) -> bool {
+        match self.settings.policy {
+            MixPolicy::Personal => true,
+            MixPolicy::Common => false,
+            MixPolicy::Auto => !self.budget.is_tight(),
+        }
+    }
+
+    /// Who holds the floor, if they are on stage.
+    fn wants_large(&self) -> Option<ParticipantId> {
+        let dominant = self.speakers.dominant()?;
+        let shown = self.stage.holds(Source::camera(dominant));
+        shown.then_some(dominant)
+    }
+
+    /// Lets who holds the floor stand large, if who did so has had their time. Whether that is
+    /// a change.
+    fn enlarge(&mut self, now: MediaTime) -> bool {
+        let before = self.large;
+        self.large = before.filter(|(id, _)| self.stage.holds(Source::camera(*id)));
+        let over = |(_, since): (ParticipantId, MediaTime)| now.since(since) >= LARGE;
+        if let Some(wanted) = self.wants_large()
+            && self.large.map(|(id, _)| id) != Some(wanted)
+            && self.large.is_none_or(over)
+        {
+            self.large = Some((wanted, now));
+        }
+        self.large != before
+    }
+
+    /// Those on stage who speak or spoke, in the order in which they are to stand large.
+    fn by_floor(&self) -> Vec<ParticipantId> {
+        let on_stage = self.stage.sources().filter(|source| !source.share);
+        let ranked = on_stage.filter_map(|source| {
+            let dominated = self.speakers.rank(source.who).dominated?;
+            let large = self.large.is_some_and(|(id, _)| id == source.who);
+            Some((large, dominated, source.who))
+        });
+        let mut ranked: Vec<_> = ranked.collect();
+        ranked.sort_unstable_by(|a, b| b.cmp(a));
+        ranked.into_iter().map(|(_, _, id)| id).collect()
+    }
+
     /// The picture each person is to see.
-    fn wanted_video(&self, stage: &[ParticipantId]) -> BTreeMap<ParticipantId, VideoKey> {
-        let Size { width, height } = self.settings.canvas;
+    fn wanted_video(&self) -> BTreeMap<ParticipantId, VideoKey> {
+        let personal = self.is_personal();
         let wish = |(id, person): (&ParticipantId, &Person)| {
-            let own = self.settings.policy != MixPolicy::Common && stage.contains(id);
+            let on_stage = self.stage.sources().any(|source| source.who == *id);
+            let own = (on_stage && (personal || !person.overlay)).then_some(*id);
+            let layout = match own {
+                Some(_) => person.layout.unwrap_or(self.settings.layout),
+                None => self.settings.layout,
+            };
+            let cast = cast(&self.stage, own);
+            let layout = effective(layout, &cast);
+            let screen = cast.iter().flatten().any(|source| source.share);
+            let (size, every) = match screen {
+                true => (SCREEN, self.settings.fps.div_ceil(SCREEN_FPS)),
+                false => (self.settings.canvas, 1),
+            };
             let key = VideoKey {
-                without: own.then_some(*id),
+                without: own,
                 codec: person.receives_video?,
                 size: match person.portrait {
-                    true => Size::new(height, width),
-                    false => Size::new(width, height),
+                    true => Size::new(size.height, size.width),
+                    false => size,
                 },
+                layout,
+                every,
             };
             Some((*id, key))
         };
@@ -372,7 +519,8 @@ impl State {
         for (id, person) in &mut self.people {
             person.own_sum_until = person.own_sum_until.filter(|until| *until > now);
             if person.receives_audio {
-                let own = person.audible() || person.own_sum_until.is_some();
+                let heard = person.audible() && self.decoding.contains(&(*id, Kind::Audio));
+                let own = heard || person.own_sum_until.is_some();
                 wanted.insert(*id, own.then_some(*id));
             }
         }
@@ -380,32 +528,58 @@ impl State {
     }
 
     /// Lays every mix out; those that changed get a new serial number. Whether any did.
-    fn arrange(&mut self, stage: &[ParticipantId]) -> bool {
+    fn arrange(&mut self) -> bool {
         self.arrangements
             .retain(|id, _| self.video.get(*id).is_some());
+        let speakers = self.by_floor();
         let mut changed = false;
         for (id, mix) in self.video.iter() {
-            let shown: Vec<_> = stage
-                .iter()
-                .filter(|who| mix.key.without != Some(**who))
-                .collect();
-            let rects = layout::grid(mix.key.size, shown.len(), self.settings.gutter);
-            let place = |(who, rect): (&ParticipantId, Rect)| Place {
-                who: *who,
-                rect,
-                live: self.people.get(who).is_some_and(|p| p.live && p.video),
+            let VideoKey { size, layout, .. } = mix.key;
+            let stage = cast(&self.stage, mix.key.without);
+            let before = self.arrangements.entry(id).or_default();
+            let cast = Cast {
+                stage: &stage,
+                speakers: &speakers,
+                before: &before.order,
             };
-            let places: Vec<_> = shown.into_iter().zip(rects).map(place).collect();
-            let arrangement = self.arrangements.entry(id).or_default();
-            if arrangement.layout == 0 || arrangement.places != places {
+            let order = cast.order(layout);
+            let rects = beside::places(layout, size, order.len(), self.settings.gutter);
+            let place = |(source, rect): (&Option<Source>, Rect)| {
+                let source = (*source)?;
+                let person = self.people.get(&source.who);
+                Some(Place {
+                    source,
+                    rect,
+                    live: person.is_some_and(|p| p.shows(source)),
+                })
+            };
+            let places: Vec<_> = order.iter().zip(rects).filter_map(place).collect();
+            if before.layout == 0 || before.places != places {
                 self.layouts += 1;
-                *arrangement = Arrangement {
+                *before = Arrangement {
                     layout: self.layouts,
                     places,
+                    order,
                 };
                 changed = true;
             }
         }
         changed
     }
+}
+
+/// The stage without what a mix leaves out.
+fn cast(stage: &Stage, without: Option<ParticipantId>) -> Vec<Option<Source>> {
+    let own = |place: &Option<Source>| place.is_some_and(|s| Some(s.who) == without);
+    stage.places().filter(|place| !own(place)).collect()
+}
+
+/// What an event was about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Noted {
+    /// The list of people changed.
+    People,
+    /// Only what is heard.
+    Sound,
+    Other,
 }

@@ -66,6 +66,8 @@ pub enum Step {
     Announce,
     /// Their sound must stop.
     Silence(ParticipantId),
+    /// They are to stay on stage, or no longer.
+    Pin(ParticipantId, bool),
     /// They must go.
     Dismiss(ParticipantId, ByeReason),
     /// Everybody must go.
@@ -167,7 +169,9 @@ impl Talk {
                 let removed = verdict.removed.into_iter();
                 let removed = removed.map(|who| Step::Dismiss(who, ByeReason::Removed));
                 let silenced = verdict.silenced.into_iter().map(Step::Silence);
-                Ok(silenced.chain(removed).chain([Step::Announce]).collect())
+                let pinned = verdict.pinned.map(|(who, pinned)| Step::Pin(who, pinned));
+                let steps = silenced.chain(removed).chain(pinned);
+                Ok(steps.chain([Step::Announce]).collect())
             }
         }
     }

@@ -18,15 +18,16 @@ pub fn tile_map(
         .places
         .iter()
         .filter_map(|place| {
-            let person = state.people().get(&place.who)?;
+            let person = state.people().get(&place.source.who)?;
             Some(MapTile {
-                id: place.who,
+                id: place.source.who,
                 name: person.name.clone(),
                 x: place.rect.x as f64 / width,
                 y: place.rect.y as f64 / height,
                 width: place.rect.width as f64 / width,
                 height: place.rect.height as f64 / height,
                 live: place.live,
+                share: place.source.share,
             })
         })
         .collect();

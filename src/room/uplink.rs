@@ -4,24 +4,35 @@
 //! Called on the connection's tasks, so nothing here blocks: building a decoder is the room's
 //! work, and until it is there packets wait in a short queue.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use crate::clock::NtpTime;
+use crate::clock::{MediaTime, NtpTime};
 use crate::decode::{audio, sync::Sync, video};
-use crate::media::{Kind, RtpPacket, VideoCodec};
+use crate::media::{AudioLevel, Kind, RtpPacket, VideoCodec};
 use crate::peer;
+use crate::room::activity::Background;
+use crate::room::speaker::Claims;
 
 /// Packets kept for a decoder that is being built: a first keyframe has some 30, and building
 /// takes 2 ms (100 ms for the first one of a process). Without it every join would cost a
 /// second keyframe.
 const WAITING_PACKETS: usize = 128;
+/// Sound kept of somebody who is not decoded: what the claim that they begin, the room's answer
+/// and building a decoder take, so that the first syllable is heard.
+const KEPT_SOUND: Duration = Duration::from_millis(100);
+/// Claims kept for a room that is late: a second's.
+const MOST_CLAIMS: usize = 50;
 
 /// What an uplink tells its room.
 #[derive(Debug, Clone)]
 pub enum UplinkEvent {
     /// A track began, or its codec changed: a decoder is wanted.
     Track(Kind, Option<VideoCodec>),
+    /// Somebody whose sound is not decoded claims to begin to speak.
+    Voice,
     /// The receiver of the downlink lost its picture.
     KeyframeRequested,
     /// The connection's state changed.
@@ -37,62 +48,109 @@ pub struct Uplink {
     sync: Arc<Sync>,
     video: Slot<video::Decoder>,
     audio: Slot<audio::Decoder>,
+    said: Mutex<Said>,
     keyframe_asked: AtomicBool,
 }
 
 /// A decoder, or the packets that wait for one.
-struct Slot<D>(Mutex<SlotState<D>>);
+struct Slot<D> {
+    state: Mutex<SlotState<D>>,
+    /// How much is kept while nothing is decoded.
+    keeps: Duration,
+}
 
 enum SlotState<D> {
+    /// It is not known yet whether it is to be decoded.
     Waiting(Vec<RtpPacket>),
+    /// It is not to be decoded for now.
+    Resting(VecDeque<RtpPacket>),
     Ready(Arc<D>),
     Ended,
 }
 
 impl<D> Slot<D> {
-    fn new() -> Self {
-        Self(Mutex::new(SlotState::Waiting(Vec::new())))
+    fn new(keeps: Duration) -> Self {
+        let state = Mutex::new(SlotState::Waiting(Vec::new()));
+        Self { state, keeps }
     }
 
-    /// Hands the packet on outside the lock, or keeps it.
-    fn packet(&self, packet: RtpPacket, push: impl Fn(&D, &RtpPacket)) {
-        let decoder = {
-            let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            match &mut *slot {
-                SlotState::Ready(decoder) => decoder.clone(),
-                SlotState::Waiting(packets) => {
-                    if packets.len() < WAITING_PACKETS {
-                        packets.push(packet);
-                    }
-                    return;
+    /// Hands the packet on outside the lock, or keeps it. Whether the track rests.
+    fn packet(&self, packet: RtpPacket, push: impl Fn(&D, &RtpPacket)) -> bool {
+        let decoder = match &mut *self.lock() {
+            SlotState::Ready(decoder) => decoder.clone(),
+            SlotState::Waiting(packets) => {
+                if packets.len() < WAITING_PACKETS {
+                    packets.push(packet);
                 }
-                SlotState::Ended => return,
+                return false;
             }
+            SlotState::Resting(packets) => {
+                let now = packet.arrived;
+                packets.push_back(packet);
+                self.trim(packets, now);
+                return true;
+            }
+            SlotState::Ended => return false,
         };
         push(&decoder, &packet);
+        false
     }
 
     /// Gives the decoder what waited for it, and everything from now on.
     fn ready(&self, decoder: Arc<D>, push: impl Fn(&D, &RtpPacket)) {
-        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let SlotState::Waiting(packets) = &mut *slot {
-            // Under the lock, so that no later packet overtakes these; pushing never blocks.
-            for packet in packets.drain(..) {
-                push(&decoder, &packet);
-            }
+        let mut slot = self.lock();
+        // Under the lock, so that no later packet overtakes these; pushing never blocks.
+        match &mut *slot {
+            SlotState::Waiting(packets) => packets.drain(..).for_each(|p| push(&decoder, &p)),
+            SlotState::Resting(packets) => packets.drain(..).for_each(|p| push(&decoder, &p)),
+            SlotState::Ready(_) | SlotState::Ended => {}
         }
         if !matches!(*slot, SlotState::Ended) {
             *slot = SlotState::Ready(decoder);
         }
     }
 
+    /// Lets go of the decoder and keeps only the newest packets from now on.
+    fn rest(&self) {
+        let mut slot = self.lock();
+        let mut packets = match &mut *slot {
+            SlotState::Waiting(packets) => std::mem::take(packets).into(),
+            SlotState::Resting(_) | SlotState::Ended => return,
+            SlotState::Ready(_) => VecDeque::new(),
+        };
+        if let Some(newest) = packets.back().map(|packet: &RtpPacket| packet.arrived) {
+            self.trim(&mut packets, newest);
+        }
+        *slot = SlotState::Resting(packets);
+    }
+
     /// Lets go of the decoder; what comes from now on waits for the next one, or is dropped.
     fn set(&self, next: SlotState<D>) {
-        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = self.lock();
         if !matches!(*slot, SlotState::Ended) {
             *slot = next;
         }
     }
+
+    fn trim(&self, packets: &mut VecDeque<RtpPacket>, now: MediaTime) {
+        let old = |packet: &RtpPacket| now.since(packet.arrived) >= self.keeps;
+        while packets.front().is_some_and(old) || packets.len() > WAITING_PACKETS {
+            packets.pop_front();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, SlotState<D>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the audio packets say about loudness.
+#[derive(Default)]
+struct Said {
+    claims: Claims,
+    background: Background,
+    /// That somebody seems to begin has been told since the claims were taken.
+    told: bool,
 }
 
 impl Uplink {
@@ -101,8 +159,10 @@ impl Uplink {
         Self {
             tell,
             sync,
-            video: Slot::new(),
-            audio: Slot::new(),
+            // A picture without those before it is worth nothing.
+            video: Slot::new(Duration::ZERO),
+            audio: Slot::new(KEPT_SOUND),
+            said: Mutex::default(),
             keyframe_asked: AtomicBool::new(false),
         }
     }
@@ -120,6 +180,40 @@ impl Uplink {
     /// The audio track's decoder is there.
     pub fn audio_ready(&self, decoder: Arc<audio::Decoder>) {
         self.audio.ready(decoder, audio::Decoder::push);
+    }
+
+    /// A track is not to be decoded for now: its decoder, if there is one, ends.
+    pub fn rest(&self, kind: Kind) {
+        match kind {
+            Kind::Video => self.video.rest(),
+            Kind::Audio => self.audio.rest(),
+        }
+    }
+
+    /// What the audio packets since the last call claimed.
+    pub fn take_claims(&self) -> Claims {
+        let mut said = self.said();
+        said.told = false;
+        std::mem::take(&mut said.claims)
+    }
+
+    /// Notes what a packet of sound claims; whether somebody seems to begin of whom that has not
+    /// been told.
+    fn note(&self, level: Option<AudioLevel>) -> bool {
+        let mut said = self.said();
+        let Some(level) = level else {
+            said.claims.bare = true;
+            return false;
+        };
+        let level = -f32::from(level.level);
+        if said.claims.levels.len() < MOST_CLAIMS {
+            said.claims.levels.push(level);
+        }
+        said.background.hear(level) > 0 && !said.told
+    }
+
+    fn said(&self) -> MutexGuard<'_, Said> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The participant left: the decoders end now, whenever the connection does.
@@ -145,8 +239,17 @@ impl peer::Uplink for Uplink {
 
     fn packet(&self, kind: Kind, packet: RtpPacket) {
         match kind {
-            Kind::Video => self.video.packet(packet, video::Decoder::push),
-            Kind::Audio => self.audio.packet(packet, audio::Decoder::push),
+            Kind::Video => {
+                self.video.packet(packet, video::Decoder::push);
+            }
+            Kind::Audio => {
+                let begins = self.note(packet.level);
+                let rests = self.audio.packet(packet, audio::Decoder::push);
+                if begins && rests {
+                    self.said().told = true;
+                    (self.tell)(UplinkEvent::Voice);
+                }
+            }
         }
     }
 
@@ -167,5 +270,72 @@ impl peer::Uplink for Uplink {
 
     fn bandwidth(&self, _bits_per_second: u64) {
         // There is one quality so far; nothing could be chosen by it.
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sound of 20 ms, so many after the start.
+    fn packet(n: u64, level: u8) -> RtpPacket {
+        RtpPacket {
+            payload_type: 111,
+            marker: false,
+            sequence: n as u16,
+            timestamp: n as u32 * 960,
+            ssrc: 1,
+            payload: bytes::Bytes::from_static(b"x"),
+            arrived: MediaTime(n * 20_000_000),
+            level: Some(AudioLevel {
+                level,
+                voice: false,
+            }),
+            rotation: None,
+        }
+    }
+
+    #[test]
+    fn who_rests_keeps_the_newest_and_hands_it_over_in_order() {
+        let slot = Slot::<Mutex<Vec<u16>>>::new(KEPT_SOUND);
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let push = |heard: &Mutex<Vec<u16>>, packet: &RtpPacket| {
+            heard.lock().expect("not poisoned").push(packet.sequence);
+        };
+        (0..50).for_each(|n| assert!(!slot.packet(packet(n, 60), push)));
+        slot.rest();
+        (50..80).for_each(|n| assert!(slot.packet(packet(n, 60), push)));
+        slot.ready(heard.clone(), push);
+        (80..82).for_each(|n| assert!(!slot.packet(packet(n, 60), push)));
+        let newest: Vec<u16> = (75..82).collect();
+        assert_eq!(*heard.lock().expect("not poisoned"), newest);
+        slot.rest();
+        slot.packet(packet(82, 60), push);
+        assert_eq!(Arc::strong_count(&heard), 1, "the decoder is gone");
+    }
+
+    #[test]
+    fn a_voice_is_told_once_until_its_claims_are_taken() {
+        let told = Arc::new(Mutex::new(0));
+        let count = told.clone();
+        let tell = Box::new(move |event| {
+            assert!(matches!(event, UplinkEvent::Voice));
+            *count.lock().expect("not poisoned") += 1;
+        });
+        let uplink = Uplink::new(tell, Arc::default());
+        let send = |n, level| peer::Uplink::packet(&uplink, Kind::Audio, packet(n, level));
+        let told = || *told.lock().expect("not poisoned");
+        uplink.rest(Kind::Audio);
+        (0..20).for_each(|n| send(n, 65));
+        assert_eq!(told(), 0, "background");
+        (20..25).for_each(|n| send(n, 30));
+        assert_eq!(told(), 1);
+        let claims = uplink.take_claims();
+        assert_eq!((claims.levels.len(), claims.bare), (25, false));
+        assert_eq!(claims.levels[24], -30.0);
+        send(25, 30);
+        assert_eq!(told(), 2, "it goes on");
+        assert_eq!(uplink.take_claims().levels.len(), 1);
+        assert_eq!(uplink.take_claims(), Claims::default());
     }
 }

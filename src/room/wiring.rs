@@ -18,7 +18,8 @@ use crate::mix;
 use crate::mix::plan::{self, MixEvent, MixId};
 use crate::peer::Peer;
 use crate::room::codecs::Codecs;
-use crate::room::state::{Effect, State, VideoKey};
+use crate::room::speaker::Claims;
+use crate::room::state::{Effect, Place, State, VideoKey};
 use crate::room::uplink::Uplink;
 use crate::stats::{Counted, Stats};
 
@@ -73,6 +74,10 @@ struct VideoOut {
 /// Everything of one participant.
 struct Seat {
     uplink: Arc<Uplink>,
+    /// Of the video track, if there is one.
+    codec: Option<VideoCodec>,
+    /// There is an audio track.
+    has_audio: bool,
     frames: Option<Arc<decode::video::Frames>>,
     samples: Option<Arc<decode::audio::Samples>>,
     peer: Option<Peer>,
@@ -113,6 +118,8 @@ impl Wiring {
     pub fn seat(&mut self, id: ParticipantId, uplink: Arc<Uplink>) {
         let seat = Seat {
             uplink,
+            codec: None,
+            has_audio: false,
             frames: None,
             samples: None,
             peer: None,
@@ -161,42 +168,55 @@ impl Wiring {
         self.seats.get(&id)?.peer.as_ref()
     }
 
-    /// A track began or changed its codec: builds its decoder.
-    pub fn open_track(
-        &mut self,
-        id: ParticipantId,
-        kind: Kind,
-        codec: Option<VideoCodec>,
-    ) -> Result<(), gst::Error> {
-        let Some(seat) = self.seats.get_mut(&id) else {
-            return Ok(());
-        };
-        let (library, stats) = (&self.context.library, &self.context.stats);
-        let sync = seat.uplink.sync().clone();
-        let tell = self.tell.clone();
-        match (kind, codec) {
-            (Kind::Video, Some(codec)) => {
-                let backend = self.context.codecs.decoder(codec);
-                let events = Arc::new(move |event| tell(MediaEvent::Video(id, event)));
-                let decoder = decode::video::Decoder::start(backend, library, stats, sync, events)?;
-                seat.frames = Some(decoder.frames());
-                seat.uplink.video_ready(Arc::new(decoder));
-            }
-            (Kind::Video, None) => {}
-            (Kind::Audio, _) => {
-                let events = Arc::new(move |event| tell(MediaEvent::Audio(id, event)));
-                let decoder = decode::audio::Decoder::start(library, stats, sync, events)?;
-                seat.samples = Some(decoder.samples());
-                seat.uplink.audio_ready(Arc::new(decoder));
+    /// A track began or changed its codec. Whether it is decoded is up to an effect.
+    pub fn track(&mut self, id: ParticipantId, kind: Kind, codec: Option<VideoCodec>) {
+        if let Some(seat) = self.seats.get_mut(&id) {
+            match kind {
+                Kind::Video => seat.codec = codec,
+                Kind::Audio => seat.has_audio = true,
             }
         }
-        Ok(())
+    }
+
+    /// What everybody's packets claimed since the last call.
+    pub fn take_claims(&self) -> Vec<(ParticipantId, Claims)> {
+        let claims = self
+            .seats
+            .iter()
+            .map(|(id, s)| (*id, s.uplink.take_claims()));
+        claims.filter(|(_, c)| *c != Claims::default()).collect()
+    }
+
+    /// Builds a track's decoder, or ends it.
+    fn decode(&mut self, id: ParticipantId, kind: Kind, on: bool) {
+        let Some(seat) = self.seats.get_mut(&id) else {
+            return;
+        };
+        match kind {
+            Kind::Video => seat.frames = None,
+            Kind::Audio => seat.samples = None,
+        }
+        let started = match on {
+            true => seat.decode(id, kind, &self.context, &self.tell),
+            false => Ok(()),
+        };
+        if let Err(error) = &started {
+            let why = error.to_string();
+            (self.tell)(match kind {
+                Kind::Video => MediaEvent::Video(id, decode::video::Event::Failed(why)),
+                Kind::Audio => MediaEvent::Audio(id, decode::audio::Event::Failed(why)),
+            });
+        }
+        if !on || started.is_err() {
+            seat.uplink.rest(kind);
+        }
     }
 
     /// Carries effects out, in their order. Announcements are not the media plane's.
     pub fn carry_out(&mut self, state: &State, effects: &[Effect]) {
         for effect in effects {
             match effect {
+                Effect::Decode(id, kind, on) => self.decode(*id, *kind, *on),
                 Effect::OpenVideo(mix, key) => {
                     let backend = self.context.codecs.encoder(key.codec);
                     self.open_video(*mix, *key, Arc::default(), backend);
@@ -268,7 +288,7 @@ impl Wiring {
         let config = backend.map(|backend| encode::video::Config {
             backend,
             size: key.size,
-            fps: self.context.fps,
+            fps: (self.context.fps / key.every).max(1),
             bitrate: self.context.video_bitrate,
         });
         let start = |config| {
@@ -355,14 +375,18 @@ impl Wiring {
     fn video_plan(&self, state: &State) -> plan::VideoPlan {
         let mixes = self.video.iter().filter_map(|(id, out)| {
             let arrangement = state.arrangement(*id)?;
-            let tile = |place: &crate::room::state::Place| {
-                let person = state.people().get(&place.who)?;
-                let seat = self.seats.get(&place.who);
+            let tile = |place: &Place| {
+                let who = place.source.who;
+                let person = state.people().get(&who)?;
+                let seat = self.seats.get(&who);
                 Some(plan::Tile {
-                    who: place.who,
+                    who,
                     name: person.label.clone(),
                     rect: place.rect,
-                    fit: Fit::Crop,
+                    fit: match place.source.share {
+                        true => Fit::Whole,
+                        false => Fit::Crop,
+                    },
                     video: seat
                         .filter(|_| place.live)
                         .and_then(|seat| seat.frames.clone()),
@@ -372,6 +396,7 @@ impl Wiring {
                 id: *id,
                 layout: arrangement.layout,
                 canvas: out.key.size,
+                every: out.key.every,
                 tiles: arrangement.places.iter().filter_map(tile).collect(),
                 labels: out.key.without.is_none(),
                 output: out.encoder.as_ref()?.input(),
@@ -386,9 +411,10 @@ impl Wiring {
     fn audio_plan(&self, state: &State) -> plan::AudioPlan {
         let sources = state.people().iter().filter(|(_, p)| !p.view);
         let sources = sources.filter_map(|(id, person)| {
+            let seat = self.seats.get(id).filter(|seat| seat.has_audio)?;
             Some(plan::AudioSource {
                 who: *id,
-                samples: self.seats.get(id)?.samples.clone()?,
+                samples: seat.samples.clone(),
                 muted: !person.audio,
             })
         });
@@ -401,8 +427,40 @@ impl Wiring {
         });
         plan::AudioPlan {
             sources: sources.collect(),
+            heard: state.settings().audio_active,
             mixes: mixes.collect(),
         }
+    }
+}
+
+impl Seat {
+    fn decode(
+        &mut self,
+        id: ParticipantId,
+        kind: Kind,
+        context: &Context,
+        tell: &Tell,
+    ) -> Result<(), gst::Error> {
+        let (library, stats) = (&context.library, &context.stats);
+        let sync = self.uplink.sync().clone();
+        let tell = tell.clone();
+        match (kind, self.codec) {
+            (Kind::Video, Some(codec)) => {
+                let events = Arc::new(move |event| tell(MediaEvent::Video(id, event)));
+                let backend = context.codecs.decoder(codec);
+                let decoder = decode::video::Decoder::start(backend, library, stats, sync, events)?;
+                self.frames = Some(decoder.frames());
+                self.uplink.video_ready(Arc::new(decoder));
+            }
+            (Kind::Video, None) => {}
+            (Kind::Audio, _) => {
+                let events = Arc::new(move |event| tell(MediaEvent::Audio(id, event)));
+                let decoder = decode::audio::Decoder::start(library, stats, sync, events)?;
+                self.samples = Some(decoder.samples());
+                self.uplink.audio_ready(Arc::new(decoder));
+            }
+        }
+        Ok(())
     }
 }
 

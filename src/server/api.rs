@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::RoomName;
 use crate::room::actor::Summary;
+use crate::room::event::Change;
 use crate::room::registry::Phase;
 use crate::server::auth::{Denied, Role, TOKEN_MAX_AGE};
 use crate::server::{App, security};
@@ -119,6 +120,46 @@ pub async fn room(State(app): State<App>, Path(room): Path<String>) -> Result<Re
     Ok(Json(RoomEntry { name, summary }).into_response())
 }
 
+/// `PATCH /api/rooms/{room}`
+pub async fn configure(
+    State(app): State<App>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    Path(room): Path<String>,
+    headers: HeaderMap,
+    body: Result<Json<Change>, JsonRejection>,
+) -> Result<Response, Problem> {
+    let name = administrated(&app, from, &room, &headers)?;
+    let Json(change) = body.map_err(|error| Problem::bad_request(error.body_text()))?;
+    if change
+        .stage_size
+        .is_some_and(|size| !(1..=49).contains(&size))
+    {
+        return Err(Problem::bad_request("stage_size: from 1 to 49".into()));
+    }
+    let summary = app.rooms.configure(&name, change).await;
+    let summary = summary.ok_or_else(|| Problem::not_found("nobody is in this room"))?;
+    Ok(Json(RoomEntry { name, summary }).into_response())
+}
+
+/// The room that a request is about, if whoever asks may administrate it.
+fn administrated(
+    app: &App,
+    from: SocketAddr,
+    room: &str,
+    headers: &HeaderMap,
+) -> Result<RoomName, Problem> {
+    let room = room_name(room)?;
+    if !security::origin_allowed(headers) {
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "this origin may not".into(),
+        ));
+    }
+    app.authority
+        .administrate(&room, from.ip(), bearer(headers))?;
+    Ok(room)
+}
+
 /// What a new token is to allow.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -141,15 +182,7 @@ pub async fn token(
     headers: HeaderMap,
     body: Result<Json<TokenRequest>, JsonRejection>,
 ) -> Result<Response, Problem> {
-    let room = room_name(&room)?;
-    if !security::origin_allowed(&headers) {
-        return Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            "this origin may not".into(),
-        ));
-    }
-    app.authority
-        .administrate(&room, from.ip(), bearer(&headers))?;
+    let room = administrated(&app, from, &room, &headers)?;
     let Json(request) = body.map_err(|error| Problem::bad_request(error.body_text()))?;
     if request.expires_in == 0 || request.expires_in > TOKEN_MAX_AGE.as_secs() {
         let most = TOKEN_MAX_AGE.as_secs();

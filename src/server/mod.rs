@@ -101,7 +101,10 @@ pub fn router(app: App) -> Router {
         .route("/api/reach", get(api::reach))
         .route("/api/rooms", get(api::rooms))
         .route("/api/admin", get(admin::overview))
-        .route("/api/rooms/{room}", get(api::room).delete(admin::end))
+        .route(
+            "/api/rooms/{room}",
+            get(api::room).patch(api::configure).delete(admin::end),
+        )
         .route("/api/rooms/{room}/people/{id}", delete(admin::dismiss))
         .route("/api/rooms/{room}/tokens", post(api::token))
         .route("/api/rooms/{room}/host", post(api::host))

@@ -16,6 +16,7 @@ use crate::id::{DisplayName, RoomName, SessionKey};
 use crate::media::VideoCodec;
 use crate::peer;
 use crate::quiet::{Quiet, REFUSED, cut};
+use crate::room::event::View;
 use crate::room::registry::{Admission, JoinError, Phase};
 use crate::room::talk::{Refusal, Say, refuse};
 use crate::server::api::{Problem, room_name};
@@ -245,6 +246,7 @@ impl Session {
                 video,
                 portrait,
                 session,
+                overlay,
             } => {
                 let admission = Ask {
                     name,
@@ -253,6 +255,7 @@ impl Session {
                     video,
                     portrait,
                     session,
+                    overlay,
                 };
                 self.join(admission, codec, token.as_deref()).await
             }
@@ -271,6 +274,29 @@ impl Session {
             Command::Hand { raised } => self.say(Say::Hand(raised)).await,
             Command::Moderate { act, who } => self.say(Say::Moderate(act, who)).await,
             Command::Ping {} => Ok(AckResult::Done {}),
+            Command::View {
+                layout,
+                overlay,
+                portrait,
+            } => match self.seated() {
+                Ok(seat) => {
+                    let view = View {
+                        layout,
+                        overlay,
+                        portrait,
+                    };
+                    seat.member.view(view).await;
+                    Ok(AckResult::Done {})
+                }
+                Err(refusal) => Err(refusal),
+            },
+            Command::Share { on } => match self.seated() {
+                Ok(seat) => {
+                    seat.member.share(on).await;
+                    Ok(AckResult::Done {})
+                }
+                Err(refusal) => Err(refusal),
+            },
             Command::Leave {} => {
                 self.seat = None;
                 Ok(AckResult::Done {})
@@ -316,6 +342,7 @@ impl Session {
             portrait: ask.portrait,
             session: session.clone(),
             host: self.app.authority.hosts(&self.room, token),
+            overlay: ask.overlay,
         };
         let joined = self.app.rooms.join(&self.room, admission).await;
         let joined = joined.map_err(|error| match error {
@@ -458,6 +485,7 @@ struct Ask {
     video: bool,
     portrait: bool,
     session: Option<SessionKey>,
+    overlay: bool,
 }
 
 /// Whether the socket closes after this error, as `signalling` documents.

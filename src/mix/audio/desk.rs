@@ -153,7 +153,11 @@ impl Desk {
     fn join(&mut self) {
         let settled = |mix: &Mix| mix.quiet >= SHARE_AFTER && matches!(mix.way, Way::Own(_));
         if self.leader.is_none() {
-            self.leader = self.mixes.iter().find(|m| settled(m)).map(|m| m.id);
+            // Among those who are all new one encodes for all from the first packet on.
+            let new = |mix: &Mix| mix.quiet > 0 && matches!(mix.way, Way::New);
+            let settled = self.mixes.iter().find(|m| settled(m));
+            let leader = settled.or_else(|| self.mixes.iter().find(|m| new(m)));
+            self.leader = leader.map(|m| m.id);
         }
         let Some(leader) = self.leader else { return };
         for mix in self.mixes.iter_mut().filter(|mix| mix.id != leader) {
@@ -309,22 +313,22 @@ mod tests {
             ticks.for_each(|tick| room.tick(tick, play, &mut heard));
             room.desk.encoders()
         };
-        assert_eq!(encoders(&mut room, 0..70, &[]), 5, "too early");
-        assert_eq!(
-            encoders(&mut room, 70..80, &[]),
-            2,
-            "the talker and the rest"
-        );
+        // From the first packet on.
+        assert_eq!(encoders(&mut room, 0..1, &[]), 2, "the talker and the rest");
+        assert_eq!(encoders(&mut room, 1..20, &[]), 2);
+        assert_eq!(encoders(&mut room, 20..21, &[3]), 3, "one is heard");
+        assert_eq!(encoders(&mut room, 21..95, &[]), 3, "too early");
+        assert_eq!(encoders(&mut room, 95..100, &[]), 2);
         let leader = room.desk.leader;
-        assert_eq!(encoders(&mut room, 80..81, &[2]), 3, "one more is heard");
+        assert_eq!(encoders(&mut room, 100..101, &[2]), 3, "one more is heard");
         assert_eq!(room.desk.leader, leader);
         assert_eq!(
-            encoders(&mut room, 81..82, &[1, 2]),
+            encoders(&mut room, 101..102, &[1, 2]),
             4,
             "the leader is heard"
         );
         assert_ne!(room.desk.leader, leader);
-        assert_eq!(encoders(&mut room, 82..150, &[1, 2, 3]), 5, "all are");
+        assert_eq!(encoders(&mut room, 102..150, &[1, 2, 3]), 5, "all are");
         assert_eq!(encoders(&mut room, 150..230, &[]), 2);
         // The talker is muted: all hear the same nothing.
         room.mixer.arrange((0..PEOPLE).map(|n| (who(n), n == 0)));

@@ -26,6 +26,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use crate::clock::{self, MediaTime};
+use crate::decode::audio::Pulled;
 use crate::media::{EncodedAudio, Fanned};
 use crate::mix::plan::{AudioMix, AudioPlan, MixEvent, Report};
 use crate::stats::Stats;
@@ -185,15 +186,19 @@ impl Worker {
     fn adopt(&mut self, plan: AudioPlan) {
         self.mixer
             .arrange(plan.sources.iter().map(|s| (s.who, s.muted)));
+        self.mixer.heard = plan.heard;
         self.desk
             .arrange(plan.mixes.iter().map(|mix| (mix.id, mix.without)));
         self.plan = plan;
     }
 
     fn tick(&mut self, at: MediaTime) {
-        let AudioPlan { sources, mixes } = &self.plan;
+        let AudioPlan { sources, mixes, .. } = &self.plan;
         self.mixer
-            .tick(|index, samples| sources[index].samples.pull(at, samples));
+            .tick(|index, samples| match &sources[index].samples {
+                Some(source) => source.pull(at, samples),
+                None => Pulled::Nothing,
+            });
         let stats = &self.stats;
         self.desk.tick(&self.mixer, stats, |index, packet| {
             let AudioMix { id, output, .. } = &mixes[index];
@@ -226,7 +231,7 @@ fn words(panic: &(dyn Any + Send)) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decode::audio::{Decoder, Pulled, Samples};
+    use crate::decode::audio::{Decoder, Samples};
     use crate::encode::audio::Encoder;
     use crate::fanout::{Fanout, ListenerId, Receiver, listener};
     use crate::id::ParticipantId;
@@ -250,7 +255,7 @@ mod tests {
     fn source(who: u32) -> AudioSource {
         AudioSource {
             who: ParticipantId(who),
-            samples: Arc::new(Samples::new(Arc::default())),
+            samples: Some(Arc::new(Samples::new(Arc::default()))),
             muted: false,
         }
     }
@@ -271,6 +276,7 @@ mod tests {
         let (one, mut first) = mix(1, None);
         let (two, mut second) = mix(2, Some(1));
         audio.publish(AudioPlan {
+            heard: 5,
             sources: vec![source(1), source(2)],
             mixes: vec![one.clone(), two],
         });
@@ -284,13 +290,15 @@ mod tests {
             // The tenth of a second that is left out if this machine sleeps that long.
             assert_eq!(pair[1].since(pair[0]).as_nanos() % 20_000_000, 0);
         }
-        assert_eq!(stats.encoders(Kind::Audio).get(), 2);
+        // Nobody is heard, so both get what one encoder makes.
+        assert_eq!(stats.encoders(Kind::Audio).get(), 1);
         let MixEvent::Levels(levels) = events.recv().expect("who is there") else {
             panic!("not levels");
         };
         assert_eq!(levels.len(), 2);
-        // A mix that goes takes its encoder along; the other goes on.
+        // One that goes takes nothing along that the other needs.
         audio.publish(AudioPlan {
+            heard: 5,
             sources: vec![source(2)],
             mixes: vec![one],
         });
@@ -307,6 +315,7 @@ mod tests {
         let (audio, stats, events) = start();
         let (one, mut first) = mix(1, None);
         audio.publish(AudioPlan {
+            heard: 5,
             sources: vec![source(1)],
             mixes: vec![one],
         });
@@ -332,6 +341,7 @@ mod tests {
         let audio = Loop::start(stats.clone(), report).expect("a thread");
         let (one, mut packets) = mix(1, None);
         audio.publish(AudioPlan {
+            heard: 5,
             sources: vec![source(1)],
             mixes: vec![one],
         });
@@ -392,10 +402,11 @@ mod tests {
             (0..3).map(|n| mix(u64::from(n), Some(n))).unzip();
         let sources = talkers.iter().enumerate().map(|(n, talker)| AudioSource {
             who: ParticipantId(n as u32),
-            samples: talker.decoder.samples(),
+            samples: Some(talker.decoder.samples()),
             muted: false,
         });
         audio.publish(AudioPlan {
+            heard: 5,
             sources: sources.collect(),
             mixes,
         });

@@ -11,9 +11,6 @@ use crate::media::AUDIO_FRAME;
 use crate::mix::audio::strip::{FULL_SCALE, Strip};
 use crate::mix::plan::Level;
 
-/// At most this many sources are heard at a time: those who speak, then those who did last. Every
-/// open microphone brings its room's noise; twelve bring 11 dB more of it than one.
-const HEARD: usize = 12;
 /// Ticks between reports of levels: 100 ms.
 const REPORT_EVERY: u64 = 5;
 /// Changes of loudness smaller than this, dB, are not worth a report.
@@ -26,6 +23,9 @@ pub struct Mixer {
     places: Vec<Place>,
     /// How many of them have a source.
     sources: usize,
+    /// At most this many sources are heard at a time: those who speak, then those who did last.
+    /// Every open microphone brings its room's noise; five bring 7 dB more of it than one.
+    pub heard: usize,
     /// Sum of all contributions of this tick.
     total: [i32; AUDIO_FRAME],
     /// How many there were.
@@ -52,6 +52,7 @@ impl Default for Mixer {
         Self {
             places: Vec::new(),
             sources: 0,
+            heard: usize::MAX,
             total: [0; AUDIO_FRAME],
             contributions: 0,
             ticks: 0,
@@ -158,7 +159,7 @@ impl Mixer {
     /// Decides who is in the sum.
     fn admit(&mut self) {
         let sounding = self.places.iter().filter(|p| p.strip.sounds());
-        if sounding.count() <= HEARD {
+        if sounding.count() <= self.heard {
             self.places.iter_mut().for_each(|p| p.admitted = true);
             return;
         }
@@ -173,7 +174,7 @@ impl Mixer {
             (Reverse(rank), *index)
         });
         for (rank, index) in self.ranking.iter().enumerate() {
-            self.places[*index].admitted = rank < HEARD;
+            self.places[*index].admitted = rank < self.heard;
         }
     }
 
@@ -401,7 +402,11 @@ mod tests {
     #[test]
     fn whoever_begins_to_speak_is_heard_among_many() {
         // Fifteen open microphones; the last three have been silent longest.
-        let mut mixer = Mixer::default();
+        const HEARD: usize = 12;
+        let mut mixer = Mixer {
+            heard: HEARD,
+            ..Mixer::default()
+        };
         mixer.arrange(everybody(15));
         let room: [i16; AUDIO_FRAME] = std::array::from_fn(|n| if n % 2 == 0 { 8 } else { -8 });
         let speaker = |source: usize, tick: usize| match (source, tick) {
@@ -422,7 +427,11 @@ mod tests {
 
     #[test]
     fn a_thousand_sources_at_full_scale_do_not_overflow() {
-        let mut mixer = Mixer::default();
+        const HEARD: usize = 12;
+        let mut mixer = Mixer {
+            heard: HEARD,
+            ..Mixer::default()
+        };
         mixer.arrange(everybody(1000));
         let heard = listen(&mut mixer, Some(who(0)), 0..100, |_, tick| {
             let sign = if tick % 2 == 0 { i16::MAX } else { i16::MIN };

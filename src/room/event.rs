@@ -1,0 +1,232 @@
+//! What happens to a room, and what has to be done about it: the words between
+//! [`State`](crate::room::state::State) and whoever carries its decisions out.
+
+use crate::id::{DisplayName, ParticipantId, Source};
+use crate::media::{Kind, Layout, Rect, Size, VideoCodec};
+use crate::mix::plan::{Level, MixId};
+use crate::room::speaker::Claims;
+
+/// Who gets a mix of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MixPolicy {
+    /// Everybody on stage gets a mix without themselves.
+    Personal,
+    /// Everybody gets the same picture.
+    Common,
+    /// Personal until a budget says otherwise.
+    #[default]
+    Auto,
+}
+
+/// What a room is like.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Who gets a mix of their own.
+    pub policy: MixPolicy,
+    /// At most this many tiles.
+    pub stage_size: usize,
+    /// How mixes are arranged for who wishes nothing else.
+    pub layout: Layout,
+    /// Pictures a second.
+    pub fps: u32,
+    /// The landscape canvas; portrait is the same, turned.
+    pub canvas: Size,
+    /// Pixels between tiles: 0, 16 or 32.
+    pub gutter: u32,
+    /// At most this many voices are in the sum.
+    pub audio_active: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            policy: MixPolicy::default(),
+            stage_size: 9,
+            layout: Layout::Grid,
+            fps: 25,
+            canvas: Size::new(1280, 720),
+            gutter: 16,
+            audio_active: 5,
+        }
+    }
+}
+
+/// What happens to a room.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// Somebody came in; no media yet. They wish for the room's layout and cannot overlay.
+    Joined {
+        /// Unique, never used before in this process.
+        id: ParticipantId,
+        /// Shown to the others.
+        name: DisplayName,
+        /// Only watches: not listed, not shown.
+        view: bool,
+        /// Microphone unmuted.
+        audio: bool,
+        /// Camera on.
+        video: bool,
+        /// Wants a picture that is taller than wide.
+        portrait: bool,
+    },
+    /// Somebody is gone, however that came about.
+    Left {
+        /// Who.
+        id: ParticipantId,
+    },
+    /// The user muted or unmuted.
+    Media {
+        /// Who.
+        id: ParticipantId,
+        /// Microphone unmuted.
+        audio: bool,
+        /// Camera on.
+        video: bool,
+    },
+    /// An uplink track began.
+    Track {
+        /// Whose.
+        id: ParticipantId,
+        /// Which.
+        kind: Kind,
+    },
+    /// Decoded pictures of somebody began or ceased to come.
+    Live {
+        /// Whose.
+        id: ParticipantId,
+        /// They come.
+        live: bool,
+    },
+    /// Somebody's downlink is connected, or was negotiated anew.
+    Downlink {
+        /// Whose.
+        id: ParticipantId,
+        /// The codec they receive; none: they take no video.
+        video: Option<VideoCodec>,
+        /// They take audio.
+        audio: bool,
+    },
+    /// Somebody whose sound is not decoded claims to begin to speak.
+    Voice {
+        /// Who.
+        id: ParticipantId,
+    },
+    /// What everybody's packets claimed since the last such event; ten times a second.
+    Claims(Vec<(ParticipantId, Claims)>),
+    /// How loud decoded sound is; ten times a second while that changes.
+    Levels(Vec<Level>),
+    /// What somebody wishes to see.
+    View {
+        /// Who.
+        id: ParticipantId,
+        /// What they wish.
+        view: View,
+    },
+    /// The room is to be another.
+    Configure(Change),
+    /// How much of what the processor may do is done; 1: all of it. About once a second.
+    Load(f32),
+    /// Somebody's video track carries their screen, or their camera again.
+    Share {
+        /// Who.
+        id: ParticipantId,
+        /// Their screen.
+        on: bool,
+    },
+    /// Somebody is to be on stage whether they speak or not, or no longer.
+    Pin {
+        /// Who.
+        id: ParticipantId,
+        /// To be on stage.
+        pinned: bool,
+    },
+    /// The time that [`State::wake_at`](crate::room::state::State::wake_at) named has come.
+    Wake,
+}
+
+/// What a viewer wishes; what is absent stays as it was.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct View {
+    /// How the mix is arranged where it is theirs alone; `Some(None)`: as the room's.
+    pub layout: Option<Option<Layout>>,
+    /// They can lay their own picture over their own tile, so a mix that shows them is no harm.
+    pub overlay: Option<bool>,
+    /// A picture that is taller than wide.
+    pub portrait: Option<bool>,
+}
+
+/// A change of a room's settings; what is absent stays as it was.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Change {
+    /// Who gets a mix of their own.
+    #[serde(default)]
+    pub mix: Option<MixPolicy>,
+    /// How mixes are arranged.
+    #[serde(default)]
+    pub layout: Option<Layout>,
+    /// Tiles at most, 1 to 49.
+    #[serde(default)]
+    pub stage_size: Option<usize>,
+}
+
+/// What makes two mixes the same one: whoever's is equal shares the encoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct VideoKey {
+    /// Who is left out; none: nobody (the common mix).
+    pub without: Option<ParticipantId>,
+    /// How it is encoded.
+    pub codec: VideoCodec,
+    /// Size of the picture.
+    pub size: Size,
+    /// How it is arranged.
+    pub layout: Layout,
+    /// One tick in so many has a picture.
+    pub every: u32,
+}
+
+/// What has to be done about it, in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Begin to decode a track of somebody (anew, if it is decoded already), or cease to.
+    Decode(ParticipantId, Kind, bool),
+    /// Start an encoder.
+    OpenVideo(MixId, VideoKey),
+    /// Start an audio encoder for the sum without this participant.
+    OpenAudio(MixId, Option<ParticipantId>),
+    /// Attach somebody's video listener to this mix (and to no other), or to none.
+    ListenVideo(ParticipantId, Option<MixId>),
+    /// Attach somebody's audio listener to this mix (and to no other), or to none.
+    ListenAudio(ParticipantId, Option<MixId>),
+    /// End an encoder that nobody listens to any more.
+    CloseVideo(MixId),
+    /// End an audio encoder that nobody listens to any more.
+    CloseAudio(MixId),
+    /// Arrangements or sources changed: publish new plans.
+    Replan,
+    /// The list of people changed: tell everybody.
+    Announce,
+}
+
+/// One tile of an arrangement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// What.
+    pub source: Source,
+    /// Where.
+    pub rect: Rect,
+    /// Moving pictures; otherwise an avatar.
+    pub live: bool,
+}
+
+/// How a mix is arranged.
+#[derive(Debug, Clone, Default)]
+pub struct Arrangement {
+    /// Serial number of `places`, unique in the room; 0 before the first.
+    pub layout: u64,
+    /// Who is where, in reading order; the large one first where one is.
+    pub places: Vec<Place>,
+    /// The same with the places that are left empty.
+    pub order: Vec<Option<Source>>,
+}
