@@ -13,10 +13,10 @@
 //! A conversation: `join` (once; a second one is an error), `offer` (again for renegotiation and
 //! ICE restart), `candidate` (trickle, optional), `media` when a device is muted or unmuted, `view`
 //! when somebody wishes to see something else, `share` when the track becomes a screen or the
-//! camera again, `leave`. In between `chat`, `react`, `hand`, and for hosts `moderate`: what the server makes of a
-//! host's word (nobody hears whom they muted) holds whatever the page of the other one does.
-//! The socket's end is a leave. The server pings every 5 s (WebSocket ping frames) and
-//! takes 20 s without any frame for a leave.
+//! camera again, `leave`. In between `chat`, `react`, `hand`, and for hosts `moderate`: what the
+//! server makes of a host's word (nobody hears whom they muted) holds whatever the page of the
+//! other one does. The socket's end is a leave. The server pings every 5 s (WebSocket ping frames)
+//! and takes 20 s without any frame for a leave.
 //!
 //! A client whose network went away or changed opens another socket and says `resume` there, with
 //! the key of its session: it has its place back, media goes on, nobody else notices. A `ping`

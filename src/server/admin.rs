@@ -74,7 +74,8 @@ pub async fn dismiss(
     }
 }
 
-fn allowed(
+/// The room that a request is about, if whoever asks may administrate it.
+pub fn allowed(
     app: &App,
     from: SocketAddr,
     room: &str,

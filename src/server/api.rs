@@ -14,6 +14,7 @@ use crate::id::RoomName;
 use crate::room::actor::Summary;
 use crate::room::event::Change;
 use crate::room::registry::Phase;
+use crate::server::admin::allowed;
 use crate::server::auth::{Denied, Role, TOKEN_MAX_AGE};
 use crate::server::{App, security};
 
@@ -128,7 +129,7 @@ pub async fn configure(
     headers: HeaderMap,
     body: Result<Json<Change>, JsonRejection>,
 ) -> Result<Response, Problem> {
-    let name = administrated(&app, from, &room, &headers)?;
+    let name = allowed(&app, from, &room, &headers)?;
     let Json(change) = body.map_err(|error| Problem::bad_request(error.body_text()))?;
     if change
         .stage_size
@@ -139,25 +140,6 @@ pub async fn configure(
     let summary = app.rooms.configure(&name, change).await;
     let summary = summary.ok_or_else(|| Problem::not_found("nobody is in this room"))?;
     Ok(Json(RoomEntry { name, summary }).into_response())
-}
-
-/// The room that a request is about, if whoever asks may administrate it.
-fn administrated(
-    app: &App,
-    from: SocketAddr,
-    room: &str,
-    headers: &HeaderMap,
-) -> Result<RoomName, Problem> {
-    let room = room_name(room)?;
-    if !security::origin_allowed(headers) {
-        return Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            "this origin may not".into(),
-        ));
-    }
-    app.authority
-        .administrate(&room, from.ip(), bearer(headers))?;
-    Ok(room)
 }
 
 /// What a new token is to allow.
@@ -182,7 +164,7 @@ pub async fn token(
     headers: HeaderMap,
     body: Result<Json<TokenRequest>, JsonRejection>,
 ) -> Result<Response, Problem> {
-    let room = administrated(&app, from, &room, &headers)?;
+    let room = allowed(&app, from, &room, &headers)?;
     let Json(request) = body.map_err(|error| Problem::bad_request(error.body_text()))?;
     if request.expires_in == 0 || request.expires_in > TOKEN_MAX_AGE.as_secs() {
         let most = TOKEN_MAX_AGE.as_secs();
