@@ -3,7 +3,6 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
-#![allow(dead_code, reason = "each test file uses a part")]
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

@@ -109,6 +109,7 @@ impl Meeting {
             width: f64::from(place.width) / width,
             height: f64::from(place.height) / height,
             live: true,
+            share: false,
         };
         TileMap {
             layout: 1,
