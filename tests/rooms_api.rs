@@ -54,7 +54,7 @@ async fn an_open_room_can_be_changed_and_says_how_it_is() {
     assert_eq!(room, changed);
     for bad in [
         "",
-        "[]",
+        "null",
         r#"{"layout":"circle"}"#,
         r#"{"stage_size":0}"#,
         r#"{"stage_size":50}"#,

@@ -67,14 +67,6 @@ pub struct Person {
 }
 
 impl Person {
-    /// What their video track carries.
-    fn source(&self, id: ParticipantId) -> Source {
-        Source {
-            who: id,
-            share: self.shares,
-        }
-    }
-
     /// Whether there are moving pictures of this, which is theirs.
     fn shows(&self, source: Source) -> bool {
         self.live && source.share == self.shares && (self.video || self.shares)
@@ -417,10 +409,10 @@ impl State {
         let mut wanted = BTreeSet::new();
         let mut nominees = Vec::new();
         for (id, person) in self.people.iter().filter(|(_, p)| !p.view) {
-            if person.has_video && self.stage.holds(person.source(*id)) {
+            let on_stage = self.stage.sources().any(|source| source.who == *id);
+            if person.has_video && on_stage {
                 wanted.insert((*id, Kind::Video));
             }
-            let on_stage = self.stage.sources().any(|source| source.who == *id);
             if person.has_audio && (on_stage || (person.audio && self.speakers.is_opaque(*id))) {
                 wanted.insert((*id, Kind::Audio));
             } else if person.audible()

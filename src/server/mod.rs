@@ -89,6 +89,7 @@ pub struct Reach {
 
 /// All routes.
 pub fn router(app: App) -> Router {
+    let room = get(api::room).patch(api::configure).delete(admin::end);
     Router::new()
         .route("/", get(files::lobby))
         .route("/r/{room}", get(files::meeting))
@@ -101,10 +102,7 @@ pub fn router(app: App) -> Router {
         .route("/api/reach", get(api::reach))
         .route("/api/rooms", get(api::rooms))
         .route("/api/admin", get(admin::overview))
-        .route(
-            "/api/rooms/{room}",
-            get(api::room).patch(api::configure).delete(admin::end),
-        )
+        .route("/api/rooms/{room}", room)
         .route("/api/rooms/{room}/people/{id}", delete(admin::dismiss))
         .route("/api/rooms/{room}/tokens", post(api::token))
         .route("/api/rooms/{room}/host", post(api::host))
