@@ -171,6 +171,7 @@ meeting('by keyboard alone: shortcuts, the menu of a tile, and both can be had w
   await keyboard.press('ArrowUp');
   await keyboard.press('Enter');
   await red.control('show-all').waitFor();
+  await until('the menu is gone', async () => (await red.page.locator('[popover]').count()) === 0);
   await keyboard.press('Escape');
   await until('everybody is shown again', async () => red.control('show-all').isHidden());
   await sees(red, ['green']);
