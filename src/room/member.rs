@@ -10,7 +10,7 @@ use crate::media::VideoCodec;
 use crate::peer::{self, Engine, Options, Peer};
 use crate::room::actor::Command;
 use crate::room::event::View;
-use crate::room::talk::{Refusal, Say};
+use crate::room::talk::{Refusal, Say, refuse};
 use crate::room::uplink::Uplink;
 use crate::signalling::{ErrorCode, Person};
 
@@ -80,12 +80,8 @@ impl Member {
     pub async fn say(&self, say: Say) -> Result<(), Refusal> {
         let (id, (reply, answer)) = (self.id, oneshot::channel());
         let _ = self.room.send(Command::Say { id, say, reply }).await;
-        answer.await.unwrap_or_else(|_| {
-            Err(Refusal {
-                code: ErrorCode::Unavailable,
-                text: "the room has ended".into(),
-            })
-        })
+        let ended = |_| Err(refuse(ErrorCode::Unavailable, "the room has ended"));
+        answer.await.unwrap_or_else(ended)
     }
 
     /// What was told may not have arrived: everything that is not told anew by itself is told once

@@ -410,10 +410,7 @@ impl Session {
         self.seated()?;
         match peer::check_candidate(candidate) {
             Ok(()) => Ok(AckResult::Done {}),
-            Err(error) => Err(Refusal {
-                code: ErrorCode::BadCandidate,
-                text: error.to_string(),
-            }),
+            Err(error) => Err(refuse(ErrorCode::BadCandidate, &error.to_string())),
         }
     }
 
