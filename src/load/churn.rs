@@ -31,6 +31,9 @@ const LOOP_SECONDS: u32 = 4;
 const PICTURE_PATIENCE: Duration = Duration::from_secs(10);
 /// Rows of the report between the first and the last.
 const SAMPLES: u32 = 20;
+/// Between two moves of the warm-up, seconds: short, but as many people are there at the same time
+/// as later, so that what is pooled and cached has its size.
+const WARM_UP_EVERY: f64 = 0.5;
 /// The server is at rest when its figures stay the same for this long ...
 const REST: Duration = Duration::from_secs(2);
 /// ... or never. Threads that the runtime keeps for a while go within ten seconds.
@@ -51,7 +54,7 @@ pub struct ChurnOptions {
     /// From one of them to the next, seconds; 0: as fast as it goes
     #[arg(long, default_value_t = 10.0)]
     pub every: f64,
-    /// Joins and leaves before, as fast as it goes: pools grow and caches fill
+    /// Joins and leaves before, two a second or as fast as the others: pools grow and caches fill
     #[arg(long, default_value_t = 100)]
     pub warm_up: u32,
     /// Visitors at the same time
@@ -87,7 +90,8 @@ pub async fn run(options: ChurnOptions) -> anyhow::Result<Report> {
         staying.push(joined.context("somebody who is to stay")?);
     }
     let visits = |moves: u32| moves.div_ceil(2);
-    let warm = crowd.visits(visits(options.warm_up), options.at_once, 0.0);
+    let warm_up_every = options.every.min(WARM_UP_EVERY);
+    let warm = crowd.visits(visits(options.warm_up), options.at_once, warm_up_every);
     for visit in warm.await? {
         visit.context("warming up")?;
     }

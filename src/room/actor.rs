@@ -94,8 +94,8 @@ pub enum Command {
     Restart(MixId),
     /// The operator has somebody go; the reply is whether they were here.
     Dismiss(ParticipantId, oneshot::Sender<bool>),
-    /// The operator has everybody go.
-    End,
+    /// The operator has everybody go; the reply says that there was a meeting.
+    End(oneshot::Sender<()>),
     /// Tell everybody this.
     Tell(Message),
     /// The server is stopping: tell everybody and end.
@@ -300,7 +300,10 @@ impl Room {
                 self.dismiss(id, ByeReason::Removed);
                 let _ = reply.send(here);
             }
-            Command::End => self.dismiss_all(ByeReason::Ended),
+            Command::End(reply) => {
+                self.dismiss_all(ByeReason::Ended);
+                let _ = reply.send(());
+            }
             Command::Tell(message) => self.tell_all(&message),
             // Handled where commands are read, for it ends the reading.
             Command::Shutdown => {}

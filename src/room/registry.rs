@@ -193,7 +193,9 @@ impl Registry {
 
     /// Has everybody leave a room; whether there was such a room.
     pub async fn end(&self, room: &RoomName) -> bool {
-        self.tell(room, Command::End).await
+        let (reply, answer) = oneshot::channel();
+        // A room that is closing reads nothing any more, which drops the reply.
+        self.tell(room, Command::End(reply)).await && answer.await.is_ok()
     }
 
     async fn tell(&self, room: &RoomName, command: Command) -> bool {
