@@ -2,10 +2,11 @@
 //! listens to its mix. A listener is a browser, a player, a recorder: no kind is special.
 //!
 //! A listener that does not keep up loses what it did not take, never delays the producer, and
-//! starts again at the next picture a decoder can start from.
+//! starts again at the next picture a decoder can start from. A *strict* one is let go instead: to
+//! a recording a hole is worse than an end.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc;
@@ -26,18 +27,32 @@ pub struct Listener<T> {
     queue: mpsc::Sender<Arc<T>>,
     /// Nothing is handed on until an item that [`Fanned::starts`].
     waiting: bool,
+    /// Of a strict one: whether it was let go.
+    strict: Option<Arc<AtomicBool>>,
 }
 
 /// Makes both ends of a listener.
 pub fn listener<T: Fanned>() -> (Listener<T>, Receiver<T>) {
-    let (queue, receiver) = mpsc::channel(LISTENER_QUEUE);
-    (
-        Listener {
-            queue,
-            waiting: true,
-        },
-        receiver,
-    )
+    ends(LISTENER_QUEUE, None)
+}
+
+/// Makes both ends of a strict listener, which may be `queue` items behind. When it is further
+/// behind, `let_go` becomes true and the receiving end ends after what it has.
+pub fn strict_listener<T: Fanned>(
+    queue: usize,
+    let_go: Arc<AtomicBool>,
+) -> (Listener<T>, Receiver<T>) {
+    ends(queue, Some(let_go))
+}
+
+fn ends<T>(queue: usize, strict: Option<Arc<AtomicBool>>) -> (Listener<T>, Receiver<T>) {
+    let (queue, receiver) = mpsc::channel(queue);
+    let listener = Listener {
+        queue,
+        waiting: true,
+        strict,
+    };
+    (listener, receiver)
 }
 
 /// Names a listener within one fan-out.
@@ -65,18 +80,24 @@ impl<T: Fanned> Fanout<T> {
     /// it can start from, so that the producer can be asked for one.
     pub fn send(&self, item: &Arc<T>) -> bool {
         let mut someone_waits = false;
-        for listener in self.lock().values_mut() {
+        self.lock().retain(|_, listener| {
             if listener.waiting && !item.starts() {
                 someone_waits = true;
-                continue;
+                return true;
             }
             listener.waiting = false;
-            if listener.queue.try_send(item.clone()).is_err() {
-                listener.waiting = true;
-                someone_waits = true;
-                self.dropped.fetch_add(1, Ordering::Relaxed);
+            if listener.queue.try_send(item.clone()).is_ok() {
+                return true;
             }
-        }
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            if let Some(let_go) = &listener.strict {
+                let_go.store(true, Ordering::Release);
+                return false;
+            }
+            listener.waiting = true;
+            someone_waits = true;
+            true
+        });
         someone_waits
     }
 
@@ -159,5 +180,25 @@ mod tests {
         assert!(slow_end.try_recv().is_err());
         fanout.send(&Arc::new(Item(true)));
         assert!(slow_end.try_recv().is_ok());
+    }
+
+    #[test]
+    fn a_strict_listener_that_is_behind_is_let_go() {
+        let fanout = Fanout::<Item>::default();
+        let let_go = Arc::new(AtomicBool::new(false));
+        let (strict, mut strict_end) = strict_listener(2, let_go.clone());
+        let (other, mut other_end) = listener();
+        fanout.attach(ListenerId(1), strict);
+        fanout.attach(ListenerId(2), other);
+        for _ in 0..3 {
+            assert!(!let_go.load(Ordering::Acquire));
+            assert!(!fanout.send(&Arc::new(Item(true))));
+            assert!(other_end.try_recv().is_ok(), "nobody else is the worse");
+        }
+        assert!(let_go.load(Ordering::Acquire));
+        assert_eq!(fanout.len(), 1);
+        assert!(strict_end.try_recv().is_ok() && strict_end.try_recv().is_ok());
+        let end = mpsc::error::TryRecvError::Disconnected;
+        assert_eq!(strict_end.try_recv().err(), Some(end));
     }
 }

@@ -198,6 +198,23 @@ text_like!(DisplayName);
 #[serde(try_from = "String", into = "String")]
 pub struct ParticipantId(pub u32);
 
+/// Something that gets what a room makes and is nobody in it: a recording, a stream. Unique for the
+/// life of the process.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OutputId(pub u32);
+
+impl fmt::Display for OutputId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "o{}", self.0)
+    }
+}
+
+impl fmt::Debug for OutputId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 /// Text that is not `p` and a number.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a participant id: expected 'p' and a number")]

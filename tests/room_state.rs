@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use quilt::clock::MediaTime;
-use quilt::id::{DisplayName, ParticipantId, Source};
+use quilt::id::{DisplayName, OutputId, ParticipantId, Source};
 use quilt::media::{Kind, Layout, Size, VideoCodec};
 use quilt::mix::plan::{Level, MixId};
+use quilt::room::output::Wish;
 use quilt::room::speaker::Claims;
 use quilt::room::state::{Change, Effect, Event, MixPolicy, Settings, State, VideoKey, View};
 
@@ -28,6 +29,8 @@ enum Step {
     Pin(usize, bool),
     Share(usize, bool),
     Voice(usize),
+    /// One of three outputs begins with this layout, without pictures, or ends.
+    Output(u32, Option<Option<Layout>>, bool),
     /// Somebody claims this loudness, and this is decoded of them, for so many tenths of a second.
     Sound(usize, u8, u8, usize),
     Wait(u64),
@@ -41,6 +44,11 @@ fn step() -> impl Strategy<Value = Step> {
         Just(Some(VideoCodec::H264)),
         Just(Some(VideoCodec::Vp8))
     ];
+    let layout = prop_oneof![
+        Just(None),
+        Just(Some(None)),
+        Just(Some(Some(Layout::Speaker)))
+    ];
     prop_oneof![
         4 => (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>())
             .prop_map(|(view, audio, video, portrait)| Step::Join { view, audio, video, portrait }),
@@ -52,6 +60,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (who.clone(), any::<bool>()).prop_map(|(w, p)| Step::Pin(w, p)),
         1 => (who.clone(), any::<bool>()).prop_map(|(w, s)| Step::Share(w, s)),
         1 => who.clone().prop_map(Step::Voice),
+        1 => (0..3u32, layout, any::<bool>()).prop_map(|(n, l, on)| Step::Output(n, l, on)),
         3 => (who, 0..128u8, 0..101u8, 1..15usize)
             .prop_map(|(w, c, d, n)| Step::Sound(w, c, d, n)),
         2 => (0..5_000u64).prop_map(Step::Wait),
@@ -65,6 +74,8 @@ struct World {
     audio: BTreeMap<MixId, Option<ParticipantId>>,
     sees: BTreeMap<ParticipantId, MixId>,
     hears: BTreeMap<ParticipantId, MixId>,
+    shown: BTreeMap<OutputId, MixId>,
+    told: BTreeMap<OutputId, MixId>,
     decodes: BTreeSet<(ParticipantId, Kind)>,
     planned: u64,
 }
@@ -101,12 +112,28 @@ impl World {
                 Effect::ListenAudio(who, None) => {
                     self.hears.remove(who);
                 }
+                Effect::FeedVideo(id, Some(mix)) => {
+                    assert_eq!(self.video[mix].without, None, "lacks somebody");
+                    self.shown.insert(*id, *mix);
+                }
+                Effect::FeedVideo(id, None) => {
+                    self.shown.remove(id);
+                }
+                Effect::FeedAudio(id, Some(mix)) => {
+                    assert_eq!(self.audio[mix], None, "lacks somebody");
+                    self.told.insert(*id, *mix);
+                }
+                Effect::FeedAudio(id, None) => {
+                    self.told.remove(id);
+                }
                 Effect::CloseVideo(mix) => {
                     assert!(!self.sees.values().any(|m| m == mix), "cut off a listener");
+                    assert!(!self.shown.values().any(|m| m == mix), "cut off an output");
                     self.video.remove(mix);
                 }
                 Effect::CloseAudio(mix) => {
                     assert!(!self.hears.values().any(|m| m == mix), "cut off a listener");
+                    assert!(!self.told.values().any(|m| m == mix), "cut off an output");
                     self.audio.remove(mix);
                 }
                 Effect::Replan => {
@@ -121,16 +148,12 @@ impl World {
 
     fn check(&self, state: &State, receives: &BTreeMap<ParticipantId, (Option<VideoCodec>, bool)>) {
         for mix in self.video.keys() {
-            assert!(
-                self.sees.values().any(|m| m == mix),
-                "an encoder without a listener"
-            );
+            let mut listeners = self.sees.values().chain(self.shown.values());
+            assert!(listeners.any(|m| m == mix), "an encoder without a listener");
         }
         for mix in self.audio.keys() {
-            assert!(
-                self.hears.values().any(|m| m == mix),
-                "an encoder without a listener"
-            );
+            let mut listeners = self.hears.values().chain(self.told.values());
+            assert!(listeners.any(|m| m == mix), "an encoder without a listener");
         }
         let people = state.people().values().filter(|person| !person.view);
         let labels: Vec<_> = people.map(|person| person.label.as_str()).collect();
@@ -256,6 +279,17 @@ fn live(policy: MixPolicy, steps: Vec<Step>) {
             Step::Pin(n, pinned) => events.push((now, Event::Pin { id: id(n), pinned })),
             Step::Share(n, on) => events.push((now, Event::Share { id: id(n), on })),
             Step::Voice(n) => events.push((now, Event::Voice { id: id(n) })),
+            Step::Output(n, layout, on) => {
+                let wish = Wish {
+                    video: layout.map(|_| VideoCodec::H264),
+                    audio: true,
+                    layout: layout.flatten(),
+                    portrait: false,
+                    patience: Duration::from_secs(1),
+                };
+                let (id, wish) = (OutputId(n), on.then_some(wish));
+                events.push((now, Event::Output { id, wish }));
+            }
             Step::Sound(n, claimed, decoded, blocks) => {
                 for _ in 0..blocks {
                     now = now.plus(Duration::from_millis(100));
@@ -288,6 +322,10 @@ fn live(policy: MixPolicy, steps: Vec<Step>) {
     let everybody: Vec<_> = state.people().keys().copied().collect();
     for id in everybody {
         let effects = state.apply(now, Event::Left { id });
+        world.carry_out(&state, &effects);
+    }
+    for id in (0..3).map(OutputId) {
+        let effects = state.apply(now, Event::Output { id, wish: None });
         world.carry_out(&state, &effects);
     }
     assert!(

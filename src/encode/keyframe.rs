@@ -15,6 +15,8 @@ pub struct KeyframeGate {
     wanted: bool,
     /// The encoder was last asked, or last made one by itself.
     last: Option<MediaTime>,
+    /// Without anybody asking, one is made this long after the last one.
+    every: Option<Duration>,
 }
 
 impl KeyframeGate {
@@ -23,10 +25,16 @@ impl KeyframeGate {
         self.wanted = true;
     }
 
+    /// From now on somebody needs one whenever there was none for `every`; none: only on request.
+    pub fn repeat(&mut self, every: Option<Duration>) {
+        self.every = every;
+    }
+
     /// Whether the encoder is to be asked for one now. Having said so, waits [`APART`] for it
     /// before it says so again.
     pub fn ask(&mut self, now: MediaTime) -> bool {
-        let due = self.wanted && self.last.is_none_or(|last| now.since(last) >= APART);
+        let apart = |time| self.last.is_none_or(|last| now.since(last) >= time);
+        let due = (self.wanted && apart(APART)) || self.every.is_some_and(apart);
         if due {
             self.last = Some(now);
         }
@@ -88,6 +96,27 @@ mod tests {
             }
         }
         assert!((18..=20).contains(&made), "{made}");
+    }
+
+    #[test]
+    fn one_comes_again_and_again_while_that_is_wanted() {
+        let mut gate = KeyframeGate::default();
+        gate.made(ms(0));
+        gate.repeat(Some(Duration::from_secs(2)));
+        let mut made = Vec::new();
+        for t in (0..10_000).step_by(40) {
+            // Somebody asks in between; the two seconds begin anew.
+            if t == 5_000 {
+                gate.request();
+            }
+            if gate.ask(ms(t)) {
+                gate.made(ms(t));
+                made.push(t);
+            }
+        }
+        assert_eq!(made, [2_000, 4_000, 5_000, 7_000, 9_000]);
+        gate.repeat(None);
+        assert!((10_000..20_000).all(|t| !gate.ask(ms(t))));
     }
 
     #[test]

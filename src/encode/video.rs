@@ -5,6 +5,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use gstreamer::prelude::*;
@@ -154,6 +155,12 @@ impl Encoder {
     /// [`super::keyframe::APART`].
     pub fn request_keyframe(&self) {
         self.shared.lock().gate.request();
+    }
+
+    /// From now on one of the next pictures becomes a keyframe whenever there was none for `every`;
+    /// none: only when somebody asks.
+    pub fn keyframe_every(&self, every: Option<Duration>) {
+        self.shared.lock().gate.repeat(every);
     }
 
     /// Changes the bitrate, bit/s, from the next picture on.
@@ -323,7 +330,6 @@ impl Watched for Shared {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
-    use std::time::Duration;
 
     use gstreamer::Buffer;
     use rand::rngs::SmallRng;

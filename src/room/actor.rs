@@ -11,12 +11,14 @@ use tokio::time::MissedTickBehavior;
 use crate::clock::{self, MediaTime};
 use crate::decode;
 use crate::encode;
-use crate::id::{DisplayName, ParticipantId, RoomName, SessionKey};
+use crate::id::{DisplayName, OutputId, ParticipantId, RoomName, SessionKey};
 use crate::media::{Kind, Layout};
 use crate::mix::plan::{Level, MixEvent, MixId};
 use crate::peer;
 use crate::quiet::{Quiet, REFUSED};
 use crate::room::activity::BLOCK;
+use crate::room::mixes::Ear;
+use crate::room::output::{Ended, Feed, Wish};
 use crate::room::state::{Change, Effect, Event, MixPolicy, Settings, State, View};
 use crate::room::talk::{Refusal, Say, Step, Talk, refuse};
 use crate::room::tilemap::tile_map;
@@ -94,6 +96,19 @@ pub enum Command {
     Restart(MixId),
     /// The operator has somebody go; the reply is whether they were here.
     Dismiss(ParticipantId, oneshot::Sender<bool>),
+    /// Something listens from now on that is nobody here.
+    Tap {
+        /// Never used before in this process.
+        id: OutputId,
+        /// What it wants.
+        wish: Wish,
+        /// Its sending ends.
+        feed: Feed,
+        /// Said when it is so; dropped when the room is ending.
+        reply: oneshot::Sender<()>,
+    },
+    /// An output wants nothing any more.
+    Untap(OutputId),
     /// The operator has everybody go; the reply says that there was a meeting.
     End(oneshot::Sender<()>),
     /// Tell everybody this.
@@ -267,6 +282,7 @@ impl Room {
                 }
             }
             if self.members.is_empty() {
+                self.wiring.untap_all(Ended::RoomClosed);
                 tracing::info!(room = %self.name, "room empty");
                 return;
             }
@@ -300,6 +316,22 @@ impl Room {
                 self.dismiss(id, ByeReason::Removed);
                 let _ = reply.send(here);
             }
+            Command::Tap {
+                id,
+                wish,
+                feed,
+                reply,
+            } => {
+                self.wiring.tap(id, feed);
+                let wish = Some(wish);
+                self.apply(Event::Output { id, wish });
+                // Who asked may be gone; then the output is dropped, which is told.
+                let _ = reply.send(());
+            }
+            Command::Untap(id) => {
+                self.wiring.untap(id, Ended::RoomClosed);
+                self.apply(Event::Output { id, wish: None });
+            }
             Command::End(reply) => {
                 self.dismiss_all(ByeReason::Ended);
                 let _ = reply.send(());
@@ -318,6 +350,7 @@ impl Room {
         for id in self.members.keys() {
             self.wiring.unseat(*id);
         }
+        self.wiring.untap_all(Ended::Stopping);
     }
 
     fn join(&mut self, join: Join, reply: oneshot::Sender<Result<Welcome, Refusal>>) {
@@ -602,7 +635,8 @@ impl Room {
             // A newer arrangement is on its way; its map comes with its first picture.
             return;
         }
-        for who in &found.listeners {
+        for ear in &found.listeners {
+            let Ear::Person(who) = ear else { continue };
             if only.is_none_or(|only| only == *who)
                 && let Some(peer) = self.wiring.peer(*who)
             {

@@ -1,9 +1,10 @@
 //! What happens to a room, and what has to be done about it: the words between
 //! [`State`](crate::room::state::State) and whoever carries its decisions out.
 
-use crate::id::{DisplayName, ParticipantId, Source};
+use crate::id::{DisplayName, OutputId, ParticipantId, Source};
 use crate::media::{Kind, Layout, Rect, Size, VideoCodec};
 use crate::mix::plan::{Level, MixId};
+use crate::room::output::Wish;
 use crate::room::speaker::Claims;
 
 /// Who gets a mix of their own.
@@ -141,6 +142,13 @@ pub enum Event {
         /// To be on stage.
         pinned: bool,
     },
+    /// Something that is nobody in the room listens from now on; none: no longer.
+    Output {
+        /// Unique, never used before in this process.
+        id: OutputId,
+        /// What it wants.
+        wish: Option<Wish>,
+    },
     /// The time that [`State::wake_at`](crate::room::state::State::wake_at) named has come.
     Wake,
 }
@@ -199,6 +207,10 @@ pub enum Effect {
     ListenVideo(ParticipantId, Option<MixId>),
     /// Attach somebody's audio listener to this mix (and to no other), or to none.
     ListenAudio(ParticipantId, Option<MixId>),
+    /// The same for an output's listener of pictures ...
+    FeedVideo(OutputId, Option<MixId>),
+    /// ... and of sound.
+    FeedAudio(OutputId, Option<MixId>),
     /// End an encoder that nobody listens to any more.
     CloseVideo(MixId),
     /// End an audio encoder that nobody listens to any more.

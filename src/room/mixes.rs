@@ -2,8 +2,29 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::id::ParticipantId;
+use crate::id::{OutputId, ParticipantId};
 use crate::mix::plan::MixId;
+
+/// Whoever listens to a mix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Ear {
+    /// Somebody in the room.
+    Person(ParticipantId),
+    /// A recording, a stream.
+    Output(OutputId),
+}
+
+impl From<ParticipantId> for Ear {
+    fn from(id: ParticipantId) -> Self {
+        Self::Person(id)
+    }
+}
+
+impl From<OutputId> for Ear {
+    fn from(id: OutputId) -> Self {
+        Self::Output(id)
+    }
+}
 
 /// One mix: what makes it distinct, and who listens.
 #[derive(Debug, Clone)]
@@ -11,7 +32,15 @@ pub struct Mix<K> {
     /// Its identity; no two mixes of a room have equal ones.
     pub key: K,
     /// Never empty.
-    pub listeners: BTreeSet<ParticipantId>,
+    pub listeners: BTreeSet<Ear>,
+}
+
+impl<K> Mix<K> {
+    /// Whether an output is among the listeners.
+    pub fn has_output(&self) -> bool {
+        let mut listeners = self.listeners.iter();
+        listeners.any(|ear| matches!(ear, Ear::Output(_)))
+    }
 }
 
 /// The mixes of one kind.
@@ -27,7 +56,7 @@ pub struct Moves<K> {
     /// Mixes to start.
     pub opened: Vec<(MixId, K)>,
     /// Listeners to attach elsewhere, or nowhere.
-    pub moved: Vec<(ParticipantId, Option<MixId>)>,
+    pub moved: Vec<(Ear, Option<MixId>)>,
     /// Mixes to end: nobody is left.
     pub closed: Vec<MixId>,
 }
@@ -53,14 +82,15 @@ impl<K: Copy + Eq> Mixes<K> {
     }
 
     /// Which mix somebody listens to.
-    pub fn of(&self, listener: ParticipantId) -> Option<MixId> {
+    pub fn of(&self, listener: impl Into<Ear>) -> Option<MixId> {
+        let listener = listener.into();
         self.iter()
             .find(|(_, mix)| mix.listeners.contains(&listener))
             .map(|(id, _)| id)
     }
 
     /// Rearranges listeners to what they want. Whoever is not named listens to nothing.
-    pub fn follow(&mut self, wanted: &BTreeMap<ParticipantId, K>) -> Moves<K> {
+    pub fn follow(&mut self, wanted: &BTreeMap<Ear, K>) -> Moves<K> {
         let mut moves = Moves {
             opened: Vec::new(),
             moved: Vec::new(),
@@ -108,8 +138,8 @@ impl<K: Copy + Eq> Mixes<K> {
 mod tests {
     use super::*;
 
-    const ANN: ParticipantId = ParticipantId(1);
-    const BOB: ParticipantId = ParticipantId(2);
+    const ANN: Ear = Ear::Person(ParticipantId(1));
+    const BOB: Ear = Ear::Person(ParticipantId(2));
 
     #[test]
     fn equal_wishes_share_and_the_last_listener_closes() {

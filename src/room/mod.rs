@@ -5,7 +5,7 @@
 //! decisions out on [`wiring`] (decoders, mixes, encoders) and speaks to its [`member`]s;
 //! [`registry`] finds rooms by name. What people say beside the picture is [`talk`]'s, and who may
 //! say and do what is [`floor`]'s; both are pure, too. [`codecs`] chooses at start who encodes and
-//! decodes.
+//! decodes. What listens without being in is an [`output`].
 
 pub mod activity;
 pub mod actor;
@@ -17,6 +17,7 @@ pub mod floor;
 pub mod member;
 pub mod mixes;
 mod names;
+pub mod output;
 pub mod registry;
 pub mod speaker;
 pub mod stage;

@@ -9,10 +9,11 @@ use futures_util::future::join_all;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use crate::id::{DisplayName, ParticipantId, RoomName, SessionKey};
+use crate::id::{DisplayName, OutputId, ParticipantId, RoomName, SessionKey};
 use crate::peer;
 use crate::room::actor::{Command, Handle, Join, NOTICES, Room, Summary};
 use crate::room::member::Member;
+use crate::room::output::{self, Output};
 use crate::room::state::{Change, Settings};
 use crate::room::talk::Refusal;
 use crate::room::wiring::Context;
@@ -25,6 +26,7 @@ pub struct Registry {
     engine: Arc<peer::Engine>,
     rooms: Mutex<Rooms>,
     participants: AtomicU32,
+    outputs: AtomicU32,
     generations: AtomicU64,
     /// Written under the lock of `rooms`, so that no room opens after the last look at them.
     phase: watch::Sender<Phase>,
@@ -109,6 +111,7 @@ impl Registry {
             engine,
             rooms: Mutex::default(),
             participants: AtomicU32::new(1),
+            outputs: AtomicU32::new(1),
             generations: AtomicU64::new(0),
             phase: watch::Sender::new(Phase::Serving),
             open: watch::Sender::new(0),
@@ -168,6 +171,35 @@ impl Registry {
             }
         }
         Err(JoinError::Unavailable)
+    }
+
+    /// Has something listen to an open room that is nobody in it.
+    pub async fn output(
+        &self,
+        room: &RoomName,
+        wish: output::Wish,
+    ) -> Result<Output, output::Error> {
+        if let Some(codec) = wish.video
+            && self.context.codecs.encoder(codec).is_none()
+        {
+            return Err(output::Error::NoEncoder(codec));
+        }
+        let handle = self.lock().get(room).map(|open| open.handle.clone());
+        let handle = handle.ok_or(output::Error::NotOpen)?;
+        let id = OutputId(self.outputs.fetch_add(1, Ordering::Relaxed));
+        let (fps, commands) = (self.context.fps, handle.commands.clone());
+        let (output, feed) = output::output(id, &wish, fps, commands, handle.summary);
+        let (reply, tapped) = oneshot::channel();
+        let command = Command::Tap {
+            id,
+            wish,
+            feed,
+            reply,
+        };
+        let sent = handle.commands.send(command).await;
+        sent.map_err(|_| output::Error::NotOpen)?;
+        tapped.await.map_err(|_| output::Error::NotOpen)?;
+        Ok(output)
     }
 
     /// Every open room and who is in it.

@@ -9,14 +9,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::clock::MediaTime;
-use crate::id::{DisplayName, ParticipantId, Source};
+use crate::id::{DisplayName, OutputId, ParticipantId, Source};
 use crate::media::{Kind, Layout, Rect, Size, VideoCodec};
 use crate::mix::beside;
 use crate::mix::plan::{Level, MixId};
 use crate::room::arrange::{Cast, effective};
 use crate::room::budget::Budget;
-use crate::room::mixes::Mixes;
+use crate::room::mixes::{Ear, Mixes};
 use crate::room::names;
+use crate::room::output::Wish as OutputWish;
 use crate::room::speaker::{Decoded, Speakers};
 use crate::room::stage::{Stage, Wish};
 
@@ -84,6 +85,7 @@ pub struct State {
     settings: Settings,
     /// In the order they came: ids only ever grow.
     people: BTreeMap<ParticipantId, Person>,
+    outputs: BTreeMap<OutputId, OutputWish>,
     video: Mixes<VideoKey>,
     arrangements: BTreeMap<MixId, Arrangement>,
     stage: Stage,
@@ -104,6 +106,7 @@ impl State {
         Self {
             settings,
             people: BTreeMap::new(),
+            outputs: BTreeMap::new(),
             video: Mixes::default(),
             arrangements: BTreeMap::new(),
             stage: Stage::default(),
@@ -139,9 +142,15 @@ impl State {
         let opened = audio.opened.into_iter();
         effects.extend(opened.map(|(mix, without)| Effect::OpenAudio(mix, without)));
         let moved = video.moved.into_iter();
-        effects.extend(moved.map(|(who, mix)| Effect::ListenVideo(who, mix)));
+        effects.extend(moved.map(|(ear, mix)| match ear {
+            Ear::Person(who) => Effect::ListenVideo(who, mix),
+            Ear::Output(id) => Effect::FeedVideo(id, mix),
+        }));
         let moved = audio.moved.into_iter();
-        effects.extend(moved.map(|(who, mix)| Effect::ListenAudio(who, mix)));
+        effects.extend(moved.map(|(ear, mix)| match ear {
+            Ear::Person(who) => Effect::ListenAudio(who, mix),
+            Ear::Output(id) => Effect::FeedAudio(id, mix),
+        }));
         effects.extend(video.closed.into_iter().map(Effect::CloseVideo));
         effects.extend(audio.closed.into_iter().map(Effect::CloseAudio));
         let (rearranged, announce) = (self.arrange(), noted == Noted::People);
@@ -330,6 +339,13 @@ impl State {
                 self.budget.load(now, used);
                 false
             }
+            Event::Output { id, wish } => {
+                match wish {
+                    Some(wish) => self.outputs.insert(id, wish),
+                    None => self.outputs.remove(&id),
+                };
+                false
+            }
             Event::Wake => false,
         };
         match listed {
@@ -473,8 +489,8 @@ impl State {
         ranked.into_iter().map(|(_, _, id)| id).collect()
     }
 
-    /// The picture each person is to see.
-    fn wanted_video(&self) -> BTreeMap<ParticipantId, VideoKey> {
+    /// The picture each listener is to see.
+    fn wanted_video(&self) -> BTreeMap<Ear, VideoKey> {
         let personal = self.is_personal();
         let wish = |(id, person): (&ParticipantId, &Person)| {
             let on_stage = self.stage.sources().any(|source| source.who == *id);
@@ -483,37 +499,56 @@ impl State {
                 Some(_) => person.layout.unwrap_or(self.settings.layout),
                 None => self.settings.layout,
             };
-            let cast = cast(&self.stage, own);
-            let layout = effective(layout, &cast);
-            let screen = cast.iter().flatten().any(|source| source.share);
-            let (size, every) = match screen {
-                true => (SCREEN, self.settings.fps.div_ceil(SCREEN_FPS)),
-                false => (self.settings.canvas, 1),
-            };
-            let key = VideoKey {
-                without: own,
-                codec: person.receives_video?,
-                size: match person.portrait {
-                    true => Size::new(size.height, size.width),
-                    false => size,
-                },
-                layout,
-                every,
-            };
-            Some((*id, key))
+            let key = self.key(own, layout, person.receives_video?, person.portrait);
+            Some((Ear::Person(*id), key))
         };
-        self.people.iter().filter_map(wish).collect()
+        let output = |(id, wish): (&OutputId, &OutputWish)| {
+            let layout = wish.layout.unwrap_or(self.settings.layout);
+            let key = self.key(None, layout, wish.video?, wish.portrait);
+            Some((Ear::Output(*id), key))
+        };
+        let people = self.people.iter().filter_map(wish);
+        let outputs = self.outputs.iter().filter_map(output);
+        people.chain(outputs).collect()
     }
 
-    /// The sum each person is to hear: without themselves while they may be in it.
-    fn wanted_audio(&mut self, now: MediaTime) -> BTreeMap<ParticipantId, Option<ParticipantId>> {
-        let mut wanted = BTreeMap::new();
+    /// The picture that leaves `without` out.
+    fn key(
+        &self,
+        without: Option<ParticipantId>,
+        layout: Layout,
+        codec: VideoCodec,
+        portrait: bool,
+    ) -> VideoKey {
+        let cast = cast(&self.stage, without);
+        let layout = effective(layout, &cast);
+        let screen = cast.iter().flatten().any(|source| source.share);
+        let (size, every) = match screen {
+            true => (SCREEN, self.settings.fps.div_ceil(SCREEN_FPS)),
+            false => (self.settings.canvas, 1),
+        };
+        VideoKey {
+            without,
+            codec,
+            size: match portrait {
+                true => Size::new(size.height, size.width),
+                false => size,
+            },
+            layout,
+            every,
+        }
+    }
+
+    /// The sum each listener is to hear: without themselves while they may be in it.
+    fn wanted_audio(&mut self, now: MediaTime) -> BTreeMap<Ear, Option<ParticipantId>> {
+        let outputs = self.outputs.iter().filter(|(_, wish)| wish.audio);
+        let mut wanted: BTreeMap<_, _> = outputs.map(|(id, _)| (Ear::Output(*id), None)).collect();
         for (id, person) in &mut self.people {
             person.own_sum_until = person.own_sum_until.filter(|until| *until > now);
             if person.receives_audio {
                 let heard = person.audible() && self.decoding.contains(&(*id, Kind::Audio));
                 let own = heard || person.own_sum_until.is_some();
-                wanted.insert(*id, own.then_some(*id));
+                wanted.insert(Ear::Person(*id), own.then_some(*id));
             }
         }
         wanted

@@ -4,7 +4,7 @@
 //! what [`Effect`]s say, and hands what happens in pipelines to the room's inbox.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::decode;
@@ -12,16 +12,22 @@ use crate::encode;
 use crate::encode::backend::Backend;
 use crate::fanout::{Fanout, Listener, ListenerId};
 use crate::gst;
-use crate::id::ParticipantId;
+use crate::id::{OutputId, ParticipantId};
 use crate::media::{EncodedAudio, EncodedPicture, Fanned, Fit, Kind, VideoCodec};
 use crate::mix;
 use crate::mix::plan::{self, MixEvent, MixId};
 use crate::peer::Peer;
 use crate::room::codecs::Codecs;
+use crate::room::mixes::Mix;
+use crate::room::output::{Ended, Feed};
 use crate::room::speaker::Claims;
 use crate::room::state::{Effect, Place, State, VideoKey};
 use crate::room::uplink::Uplink;
 use crate::stats::{Counted, Stats};
+
+/// While something is recorded or packaged, its picture has a keyframe this often: what is lost when
+/// it begins within one, and how exactly a player can seek.
+const KEYFRAMES: Duration = Duration::from_secs(2);
 
 /// What every room of a process is made with.
 pub struct Context {
@@ -61,6 +67,7 @@ pub struct Wiring {
     video: HashMap<MixId, VideoOut>,
     audio: HashMap<MixId, Arc<Fanout<EncodedAudio>>>,
     seats: HashMap<ParticipantId, Seat>,
+    taps: HashMap<OutputId, Tap>,
 }
 
 struct VideoOut {
@@ -84,6 +91,14 @@ struct Seat {
     video: Line<EncodedPicture>,
     audio: Line<EncodedAudio>,
     _listening: Option<Counted>,
+}
+
+/// Everything of one output.
+struct Tap {
+    end: Arc<OnceLock<Ended>>,
+    video: Line<EncodedPicture>,
+    audio: Line<EncodedAudio>,
+    _listening: Counted,
 }
 
 /// A listener's sending end: attached to a mix, or kept here.
@@ -111,6 +126,7 @@ impl Wiring {
             video: HashMap::new(),
             audio: HashMap::new(),
             seats: HashMap::new(),
+            taps: HashMap::new(),
         }
     }
 
@@ -166,6 +182,38 @@ impl Wiring {
     /// Somebody's connection, once negotiated.
     pub fn peer(&self, id: ParticipantId) -> Option<&Peer> {
         self.seats.get(&id)?.peer.as_ref()
+    }
+
+    /// An output is to be fed: what it gets is up to effects.
+    pub fn tap(&mut self, id: OutputId, feed: Feed) {
+        let tap = Tap {
+            end: feed.end,
+            video: Line::parked(feed.video),
+            audio: Line::parked(feed.audio),
+            _listening: Counted::new(self.context.stats.listeners.clone()),
+        };
+        self.taps.insert(id, tap);
+    }
+
+    /// An output gets nothing any more; its listeners are gone with the next effects.
+    pub fn untap(&mut self, id: OutputId, why: Ended) {
+        if let Some(tap) = self.taps.remove(&id) {
+            // Where it ended before, that is why.
+            let _ = tap.end.set(why);
+            if let Some(out) = tap.video.at.and_then(|mix| self.video.get(&mix)) {
+                out.fanout.detach(output_id(id));
+            }
+            if let Some(out) = tap.audio.at.and_then(|mix| self.audio.get(&mix)) {
+                out.detach(output_id(id));
+            }
+        }
+    }
+
+    /// No output gets anything any more.
+    pub fn untap_all(&mut self, why: Ended) {
+        for id in self.taps.keys().copied().collect::<Vec<_>>() {
+            self.untap(id, why);
+        }
     }
 
     /// A track began or changed its codec. Whether it is decoded is up to an effect.
@@ -226,6 +274,8 @@ impl Wiring {
                 }
                 Effect::ListenVideo(who, mix) => self.listen_video(*who, *mix),
                 Effect::ListenAudio(who, mix) => self.listen_audio(*who, *mix),
+                Effect::FeedVideo(id, mix) => self.feed_video(*id, *mix),
+                Effect::FeedAudio(id, mix) => self.feed_audio(*id, *mix),
                 Effect::CloseVideo(mix) => {
                     self.video.remove(mix);
                 }
@@ -322,6 +372,21 @@ impl Wiring {
         self.keyframe(mix);
     }
 
+    fn feed_video(&mut self, id: OutputId, mix: Option<MixId>) {
+        if let Some(tap) = self.taps.get_mut(&id) {
+            let fanouts = |mix| self.video.get(&mix).map(|out| out.fanout.as_ref());
+            tap.video.follow(output_id(id), mix, fanouts);
+            self.keyframe(mix);
+        }
+    }
+
+    fn feed_audio(&mut self, id: OutputId, mix: Option<MixId>) {
+        if let Some(tap) = self.taps.get_mut(&id) {
+            let fanouts = |mix| self.audio.get(&mix).map(|out| out.as_ref());
+            tap.audio.follow(output_id(id), mix, fanouts);
+        }
+    }
+
     fn keyframe(&self, mix: Option<MixId>) {
         let out = mix.and_then(|mix| self.video.get(&mix));
         if let Some(encoder) = out.and_then(|out| out.encoder.as_ref()) {
@@ -343,6 +408,7 @@ impl Wiring {
 
     /// Publishes what the loops are to do from their next tick on.
     fn publish(&mut self, state: &State) {
+        self.pace_keyframes(state);
         let (video, audio) = (self.video_plan(state), self.audio_plan(state));
         if self.loops.is_none() && video.mixes.is_empty() && audio.mixes.is_empty() {
             return;
@@ -359,6 +425,16 @@ impl Wiring {
         if let Some((video_loop, audio_loop)) = &self.loops {
             video_loop.publish(video);
             audio_loop.publish(audio);
+        }
+    }
+
+    /// Files and segments are entered at keyframes, and nobody asks for those.
+    fn pace_keyframes(&self, state: &State) {
+        for (id, out) in &self.video {
+            let output = state.video_mixes().get(*id).is_some_and(Mix::has_output);
+            if let Some(encoder) = &out.encoder {
+                encoder.keyframe_every(output.then_some(KEYFRAMES));
+            }
         }
     }
 
@@ -465,6 +541,10 @@ impl Seat {
 }
 
 impl<T: Fanned> Line<T> {
+    fn parked(parked: Option<Listener<T>>) -> Self {
+        Self { at: None, parked }
+    }
+
     /// Detaches from where it is and attaches to `mix`.
     fn follow<'a>(
         &mut self,
@@ -486,4 +566,9 @@ impl<T: Fanned> Line<T> {
 
 fn listener_id(id: ParticipantId) -> ListenerId {
     ListenerId(id.0.into())
+}
+
+/// No participant's, for those have 32 bits.
+fn output_id(id: OutputId) -> ListenerId {
+    ListenerId(1 << 32 | u64::from(id.0))
 }

@@ -24,6 +24,7 @@ pub struct Server {
     pub http: SocketAddr,
     pub rtc: SocketAddr,
     pub stats: Arc<quilt::stats::Stats>,
+    pub rooms: Arc<quilt::room::registry::Registry>,
     stop: mpsc::Sender<()>,
     task: JoinHandle<anyhow::Result<()>>,
 }
@@ -39,12 +40,14 @@ impl Server {
     pub async fn start(extra: &str) -> Self {
         let server = quilt::Server::bind(settings(extra)).await.expect("to bind");
         let (http, rtc, stats) = (server.http(), server.rtc(), server.stats());
+        let rooms = server.rooms();
         let (stop, stopped) = mpsc::channel(2);
         let task = tokio::spawn(server.run(stopped));
         Self {
             http,
             rtc,
             stats,
+            rooms,
             stop,
             task,
         }
