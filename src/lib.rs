@@ -150,6 +150,7 @@ impl Server {
             reach: Arc::new(reach),
             openings: Arc::default(),
             knocks: Arc::default(),
+            lines: server::Lines::default(),
             seats: server::Seats::default(),
             ice_servers: settings.ice_servers.into(),
             pages: server::Pages::new(settings.web_dir),

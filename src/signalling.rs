@@ -18,9 +18,17 @@
 //! other one does. The socket's end is a leave. The server pings every 5 s (WebSocket ping frames)
 //! and takes 20 s without any frame for a leave.
 //!
+//! Where a host has newcomers wait, `join` is acknowledged with `waiting` and nothing else is told or
+//! taken; an `admitted` says that another `join` will succeed now.
+//!
 //! A client whose network went away or changed opens another socket and says `resume` there, with
 //! the key of its session: it has its place back, media goes on, nobody else notices. A `ping`
 //! tells whether a socket still reaches the server; browsers do not show the frames of that name.
+//!
+//! Where a proxy refuses the WebSocket, the same messages go by HTTP: `POST /api/rooms/{room}/sessions`
+//! opens a session and answers its address, whose `/events` are what the server says, as server-sent
+//! events, and to whose `/messages` commands are posted, one a line. An event named `ping` stands for
+//! the ping frame, any command is a sign of life, and whoever follows no events for 5 s has left.
 //!
 //! After an `error` the socket stays open unless `closes` is true; then the close frame follows.
 
@@ -214,6 +222,14 @@ pub enum Act {
     Lock,
     /// Everybody comes in again.
     Unlock,
+    /// Whoever was not here before waits until a host lets them in.
+    Hold,
+    /// Everybody comes in by themselves again, those who wait too.
+    Unhold,
+    /// Let somebody in who waits, or all.
+    Admit,
+    /// Do not let somebody in who waits, or nobody; their session is not asked for again.
+    Refuse,
     /// The meeting is over for everybody.
     End,
 }
@@ -251,7 +267,17 @@ pub enum Message {
         /// Nobody else comes in.
         #[serde(default)]
         locked: bool,
+        /// Newcomers wait for a host.
+        #[serde(default)]
+        held: bool,
     },
+    /// Who waits to be let in; told to hosts, whole after every change.
+    Waiting {
+        /// In the order they came.
+        waiting: Vec<Knocking>,
+    },
+    /// The wait is over: `join` again.
+    Admitted {},
     /// Somebody wrote something. Newcomers get what was written to everybody before.
     Chat(ChatLine),
     /// Somebody shows a reaction.
@@ -290,6 +316,11 @@ pub enum AckResult {
     Joined(Joined),
     /// Of `offer`.
     Answered(Answered),
+    /// Of `join`, where newcomers wait: until [`Message::Admitted`] or [`Message::Bye`].
+    Waiting {
+        /// True.
+        waiting: bool,
+    },
     /// Of everything else.
     Done {},
 }
@@ -354,6 +385,15 @@ pub struct Person {
     /// Shows their screen.
     #[serde(default)]
     pub sharing: bool,
+}
+
+/// Somebody who waits to be let in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Knocking {
+    /// What `moderate` calls them.
+    pub id: ParticipantId,
+    /// As they call themselves.
+    pub name: DisplayName,
 }
 
 /// Something written. Text, never markup.
@@ -460,6 +500,8 @@ pub enum ErrorCode {
     Locked,
     /// A host removed this session; closes.
     Removed,
+    /// A host did not let this session in; closes.
+    NotAdmitted,
     /// Only hosts, or only those who do not just watch, may do this.
     NotHost,
     /// Whom it is about is not in the room.
@@ -499,8 +541,10 @@ pub enum ByeReason {
     RoomFailed,
     /// A host removed them.
     Removed,
-    /// A host ended the meeting.
+    /// A host ended the meeting, or it ended while one waited to be let in.
     Ended,
+    /// A host did not let them in.
+    Refused,
     /// The same session came in by another connection.
     Replaced,
     /// This client sent far more than video and audio can need.

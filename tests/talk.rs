@@ -218,3 +218,103 @@ async fn private_rooms_are_in_no_list() {
     let known = server.request("GET", "/api/rooms/_tea", None).await.1;
     assert!(known.contains("Ann"), "for those who know it: {known}");
 }
+
+#[tokio::test]
+async fn newcomers_wait_until_a_host_lets_them_in() {
+    let server = Server::start("").await;
+    let (_, token) = open(&server, "a").await;
+    let mut ann = server.socket("a").await;
+    let host = json!({"name": "Ann", "token": token, "session": "ann-has-a-key-of-her-own"});
+    join(&mut ann, host).await;
+    let moderate = |id: u32, act: &str, who: &Value| match who {
+        Value::Null => json!({"id": id, "type": "moderate", "act": act}),
+        who => json!({"id": id, "type": "moderate", "act": act, "who": who}),
+    };
+    let hold = ann.ask(moderate(2, "hold", &Value::Null)).await;
+    assert_eq!(hold["type"], "ack", "{hold}");
+    people(&mut ann, |told| told["held"] == true).await;
+    ann.ask(json!({"id": 3, "type": "chat", "text": "among us"}))
+        .await;
+
+    // He is told nothing, and can do nothing.
+    let mut bob = server.socket("a").await;
+    let session = "bob-has-a-key-of-his-own";
+    let ask = json!({"name": "<b>Bob</b>", "session": session});
+    let waits = join(&mut bob, ask.clone()).await;
+    assert_eq!(waits, json!({"type": "ack", "id": 1, "waiting": true}));
+    for command in [
+        json!({"id": 2, "type": "offer", "sdp": "v=0"}),
+        json!({"id": 2, "type": "chat", "text": "let me in"}),
+        moderate(2, "admit", &Value::Null),
+    ] {
+        assert_eq!(bob.ask(command).await["code"], "not_joined");
+    }
+    assert_eq!(join(&mut bob, ask.clone()).await["waiting"], true, "still");
+    let waiting = async |host: &mut Socket, count: usize| loop {
+        let told = host.next_of("waiting").await;
+        if told["waiting"].as_array().unwrap().len() == count {
+            return told["waiting"].clone();
+        }
+    };
+    let list = waiting(&mut ann, 1).await;
+    assert_eq!(list[0]["name"], "<b>Bob</b>");
+    let summary = server.request("GET", "/api/rooms/a", None).await.1;
+    assert!(!summary.contains("Bob") && summary.contains("\"waiting\":true"));
+    // Viewers wait, too; who goes away waits no more.
+    let mut eve = server.socket("a").await;
+    assert_eq!(join(&mut eve, json!({"view": true})).await["waiting"], true);
+    assert_eq!(waiting(&mut ann, 2).await[1]["name"], "viewer");
+    drop(eve);
+    let list = waiting(&mut ann, 1).await;
+
+    ann.ask(moderate(4, "admit", &list[0]["id"])).await;
+    waiting(&mut ann, 0).await;
+    assert_eq!(bob.next().await.unwrap(), json!({"type": "admitted"}));
+    let joined = join(&mut bob, ask.clone()).await;
+    assert_eq!(joined["people"].as_array().unwrap().len(), 2);
+    assert_eq!(bob.next_of("chat").await["text"], "among us");
+    // Who was in comes back without asking again.
+    drop(bob);
+    let mut bob = server.socket("a").await;
+    assert!(join(&mut bob, ask).await["participant"].is_string());
+    assert_eq!(
+        bob.ask(moderate(5, "admit", &Value::Null)).await["code"],
+        "not_host"
+    );
+
+    let mut eve = server.socket("a").await;
+    let ask = json!({"name": "Eve", "session": "eve-has-a-key-of-her-own"});
+    assert_eq!(join(&mut eve, ask.clone()).await["waiting"], true);
+    let list = waiting(&mut ann, 1).await;
+    ann.ask(moderate(6, "refuse", &list[0]["id"])).await;
+    assert_eq!(
+        eve.next().await.unwrap(),
+        json!({"type": "bye", "reason": "refused"})
+    );
+    assert_eq!(eve.next().await, None);
+    let mut eve = server.socket("a").await;
+    assert_eq!(join(&mut eve, ask.clone()).await["code"], "not_admitted");
+    // The door is opened: nobody waits any more, and nobody is turned away.
+    let mut kim = server.socket("a").await;
+    assert_eq!(
+        join(&mut kim, json!({"name": "Kim"})).await["waiting"],
+        true
+    );
+    ann.ask(moderate(7, "unhold", &Value::Null)).await;
+    assert_eq!(kim.next().await.unwrap()["type"], "admitted");
+    assert!(join(&mut kim, json!({"name": "Kim"})).await["participant"].is_string());
+    let mut eve = server.socket("a").await;
+    assert!(join(&mut eve, ask).await["participant"].is_string());
+    server.metric_becomes("quilt_participants", 4.0).await;
+
+    // With the last one the meeting is over for those who wait, too.
+    ann.ask(moderate(8, "hold", &Value::Null)).await;
+    let mut late = server.socket("a").await;
+    assert_eq!(
+        join(&mut late, json!({"name": "Late"})).await["waiting"],
+        true
+    );
+    drop((ann, bob, kim, eve));
+    assert_eq!(late.next().await.unwrap()["reason"], "ended");
+    server.metric_becomes("quilt_rooms", 0.0).await;
+}

@@ -30,6 +30,7 @@ export class Floor {
   #sky = find('#reactions', HTMLElement);
   #react = find('#react', HTMLButtonElement);
   #locked = false;
+  #held = false;
 
   /**
    * @param {People} people
@@ -46,10 +47,14 @@ export class Floor {
     this.#hooks.ask({ type: 'hand', raised: this.#people.own?.hand === undefined });
   }
 
-  /** @param {boolean} locked */
-  update(locked) {
+  /**
+   * @param {boolean} locked
+   * @param {boolean} held Newcomers wait.
+   */
+  update(locked, held) {
     const { own } = this.#people;
     this.#locked = locked;
+    this.#held = held;
     this.#react.setAttribute('aria-pressed', String(own?.hand !== undefined));
     this.#tools.hidden = !own?.host;
     const tools = this.#hostItems();
@@ -130,6 +135,7 @@ export class Floor {
       { label: t('mute_all'), testid: 'mute-all', act: () => this.#moderate('mute') },
       ...(quiet ? [{ label: t('unmute_all'), testid: 'unmute-all', act: () => this.#moderate('unmute') }] : []),
       { label: t(this.#locked ? 'unlock' : 'lock'), testid: 'lock', act: () => this.#moderate(this.#locked ? 'unlock' : 'lock') },
+      { label: t(this.#held ? 'unhold' : 'hold'), testid: 'hold', act: () => this.#moderate(this.#held ? 'unhold' : 'hold') },
       {
         label: t('end_all'), testid: 'end-all', danger: true, act: () => {
           if (confirm(t('end_sure'))) this.#moderate('end');

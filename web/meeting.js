@@ -15,7 +15,8 @@ import { Lost, Refused, Signalling } from './signalling.js';
  * @typedef {object} Hooks What the page shows.
  * @property {(state: import('./state.js').State) => void} state
  * @property {(me: string) => void} joined
- * @property {(people: Person[], viewers: number, locked: boolean) => void} people
+ * @property {(people: Person[], viewers: number, locked: boolean, held: boolean) => void} people
+ * @property {(list: import('./protocol.js').Knocking[]) => void} waiting Who does, told to hosts.
  * @property {(line: import('./protocol.js').ChatLine) => void} chat
  * @property {(from: string, reaction: import('./protocol.js').Reaction) => void} reaction
  * @property {(map: import('./protocol.js').TileMap) => void} tiles
@@ -33,10 +34,10 @@ import { Lost, Refused, Signalling } from './signalling.js';
  */
 
 /** Answers that asking again will not change. @type {ErrorCode[]} */
-const FINAL = ['bad_message', 'too_large', 'bad_name', 'bad_sdp', 'already_joined', 'not_joined', 'forbidden', 'locked', 'removed'];
+const FINAL = ['bad_message', 'too_large', 'bad_name', 'bad_sdp', 'already_joined', 'not_joined', 'forbidden', 'locked', 'removed', 'not_admitted'];
 
 /** Ends that somebody wanted: coming back by itself would be rude. */
-const MEANT = /** @type {const} */ (['removed', 'ended', 'replaced']);
+const MEANT = /** @type {const} */ (['removed', 'ended', 'replaced', 'refused']);
 
 /** The stay is over because somebody ended it. */
 export class Ended extends Error {
@@ -48,7 +49,7 @@ export class Ended extends Error {
 
 /** Refusals in the reader's language; the others come with the server's own words. @type {Partial<Record<ErrorCode, import('./i18n.js').Key>>} */
 const REFUSED = {
-  locked: 'refused_locked', removed: 'refused_removed', forbidden: 'refused_forbidden', slow_down: 'refused_slow', not_there: 'chat_gone',
+  locked: 'refused_locked', removed: 'refused_removed', not_admitted: 'bye_refused', forbidden: 'refused_forbidden', slow_down: 'refused_slow', not_there: 'chat_gone',
 };
 
 /**
@@ -113,6 +114,8 @@ export class Meeting {
   /** @type {(why: Error) => void} */
   #end = () => {};
   #told = '';
+  /** A host lets this page in. */
+  #admitted = () => {};
   #mending = false;
   /** The machine has another network than the media paths were made on. */
   #moved = false;
@@ -189,6 +192,11 @@ export class Meeting {
     return this.#connection ? this.#connection.stats() : null;
   }
 
+  /** By what the server is reached, while it is. */
+  get path() {
+    return this.#signalling?.path ?? null;
+  }
+
   get #left() {
     return this.#leaving.signal.aborted;
   }
@@ -231,8 +239,7 @@ export class Meeting {
     const { name, options, devices, hooks, session } = this.#setup;
     const wants = options.view ? { audio: false, video: false } : this.#wants();
     this.#told = JSON.stringify(wants);
-    /** @type {import('./protocol.js').Joined} */
-    const joined = await signalling.request({
+    const join = /** @type {const} */ ({
       type: 'join',
       ...(name === undefined ? {} : { name }),
       ...(options.codec ? { codec: options.codec } : {}),
@@ -242,8 +249,19 @@ export class Meeting {
       ...wants,
       portrait: window.innerHeight > window.innerWidth,
     });
+    /** @type {import('./protocol.js').Joined & Partial<import('./protocol.js').Waits>} */
+    let joined = await signalling.request(join);
+    while (joined.waiting) {
+      const admitted = new Promise((resolve) => {
+        this.#admitted = () => resolve(undefined);
+      });
+      hooks.state('waiting');
+      await admitted; // Or the end of this stay.
+      hooks.state('connecting');
+      joined = await signalling.request(join);
+    }
     hooks.joined(joined.participant);
-    hooks.people(joined.people, 0, false);
+    hooks.people(joined.people, 0, false, false);
     const end = this.#end;
     const connection = new Connection({
       iceServers: joined.iceServers,
@@ -358,7 +376,13 @@ export class Meeting {
     const { hooks } = this.#setup;
     switch (notice.type) {
       case 'people':
-        hooks.people(notice.people, notice.viewers, notice.locked ?? false);
+        hooks.people(notice.people, notice.viewers, notice.locked ?? false, notice.held ?? false);
+        break;
+      case 'waiting':
+        hooks.waiting(notice.waiting);
+        break;
+      case 'admitted':
+        this.#admitted();
         break;
       case 'tiles':
         hooks.tiles(notice);

@@ -56,7 +56,7 @@
  *   | { type: 'leave' }} Command
  *
  * @typedef {'thumbs' | 'clap' | 'heart' | 'laugh' | 'wow' | 'party'} Reaction
- * @typedef {'mute' | 'unmute' | 'lower' | 'host' | 'remove' | 'lock' | 'unlock' | 'end'} Act
+ * @typedef {'mute' | 'unmute' | 'lower' | 'host' | 'remove' | 'lock' | 'unlock' | 'end' | 'hold' | 'unhold' | 'admit' | 'refuse'} Act
  *
  * @typedef {object} Joined
  * @property {string} participant Who this page is from now on.
@@ -65,13 +65,16 @@
  * @property {RTCIceServer[]} iceServers
  *
  * @typedef {{ sdp: string }} Answered
+ * @typedef {{ waiting: true }} Waits
+ *
+ * @typedef {{ id: string, name: string }} Knocking Somebody who waits to be let in.
  *
  * @typedef {'bad_message' | 'too_large' | 'bad_name' | 'bad_sdp' | 'bad_candidate'
  *   | 'already_joined' | 'not_joined' | 'no_seat' | 'forbidden' | 'rate_limited' | 'unavailable'
- *   | 'timed_out' | 'internal' | 'locked' | 'removed' | 'slow_down' | 'bad_text'
+ *   | 'timed_out' | 'internal' | 'locked' | 'removed' | 'not_admitted' | 'slow_down' | 'bad_text'
  *   | 'not_there'} ErrorCode
  *
- * @typedef {{ type: 'people', people: Person[], viewers: number, locked?: boolean }} PeopleNotice
+ * @typedef {{ type: 'people', people: Person[], viewers: number, locked?: boolean, held?: boolean }} PeopleNotice
  * @typedef {object} ChatLine
  * @property {'chat'} type
  * @property {string} from
@@ -84,10 +87,12 @@
  * @typedef {{ type: 'reaction', from: string, reaction: Reaction }} ReactionNotice
  * @typedef {{ type: 'speaking', speaking: string[] }} SpeakingNotice
  * @typedef {{ type: 'notice', code: string, text: string }} TroubleNotice
- * @typedef {{ type: 'bye', reason: 'shutdown' | 'media_lost' | 'room_failed' | 'removed' | 'ended' | 'replaced' | 'sends_too_much' }} Bye
- * @typedef {PeopleNotice | TileMap | SpeakingNotice | TroubleNotice | Bye | ChatLine | ReactionNotice} Notice
+ * @typedef {{ type: 'bye', reason: 'shutdown' | 'media_lost' | 'room_failed' | 'removed' | 'ended' | 'replaced' | 'refused' | 'sends_too_much' }} Bye
+ * @typedef {{ type: 'waiting', waiting: Knocking[] }} WaitingNotice For hosts.
+ * @typedef {{ type: 'admitted' }} Admitted The wait is over: join again.
+ * @typedef {WaitingNotice | Admitted | PeopleNotice | TileMap | SpeakingNotice | TroubleNotice | Bye | ChatLine | ReactionNotice} Notice
  *
- * @typedef {{ type: 'ack', id: number } & Partial<Joined> & Partial<Answered>} Ack
+ * @typedef {{ type: 'ack', id: number } & Partial<Joined> & Partial<Answered> & Partial<Waits>} Ack
  * @typedef {{ type: 'error', id?: number, code: ErrorCode, text: string, closes: boolean }} Refusal
  * @typedef {Ack | Refusal | Notice} Message
  */

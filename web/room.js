@@ -83,7 +83,7 @@ const panels = new Panels((side) => chat.show(side === 'chat'));
 let wanted = { audio: options.audio, video: options.video };
 /** A key holds the microphone open. */
 let talking = false;
-/** @type {{ meeting: Meeting, stats: Stats, howl: HowlWatch, told: boolean, locked: boolean } | null} */
+/** @type {{ meeting: Meeting, stats: Stats, howl: HowlWatch, told: boolean, locked: boolean, held: boolean } | null} */
 let current = null;
 
 const title = () => `${room} · Quilt`;
@@ -199,7 +199,7 @@ async function join(view) {
   url.protocol = url.protocol.replace('http', 'ws');
   const token = options.token ?? recall(`host-${room}`);
   const meeting = new Meeting({ url: url.href, name, session: sessionKey(room), options: { ...options, view, token }, devices, hooks });
-  current = { meeting, stats: new Stats(() => meeting.stats()), howl: new HowlWatch(room, warnOfHowl), told: false, locked: false };
+  current = { meeting, stats: new Stats(() => meeting.stats(), () => meeting.path), howl: new HowlWatch(room, warnOfHowl), told: false, locked: false, held: false };
   joinedRoom(room);
   show('meeting');
   panels.start();
@@ -223,7 +223,8 @@ const hooks = {
   state(state) {
     showState(stateLine, state);
     if (state === 'connecting' || state === 'interrupted' || state === 'lost') stage.wait(words(state));
-    else if (state === 'connected') stage.wait(null);
+    else stage.wait(null);
+    if (state === 'waiting' || document.querySelector('.waiting')) void import('./waiting.js').then(({ wait }) => wait(document.body.dataset.state === 'waiting'));
   },
   joined(me) {
     people.me = me;
@@ -231,6 +232,7 @@ const hooks = {
     tiles.clear();
   },
   people: tellPeople,
+  waiting: (list) => void tellWaiting(list),
   tiles: (map) => tiles.take(map),
   speaking(ids) {
     const set = new Set(ids);
@@ -257,14 +259,15 @@ const hooks = {
  * @param {import('./protocol.js').Person[]} list
  * @param {number} viewers
  * @param {boolean} locked
+ * @param {boolean} held
  */
-function tellPeople(list, viewers, locked) {
+function tellPeople(list, viewers, locked, held) {
   if (!current) return;
   const before = people.own;
   const { came, went, raised } = people.show(list, viewers);
   tiles.people(people.labels, list, people.me);
   chat.people();
-  floor.update(locked);
+  floor.update(locked, held);
   showLock(locked);
   const { own } = people;
   if (current.told) {
@@ -273,6 +276,7 @@ function tellPeople(list, viewers, locked) {
     for (const { id } of raised) announcer.say(id === people.me ? t('hand_is_up') : t('raised', { name: people.label(id) }));
     if (before?.hand !== undefined && own && own.hand === undefined) announcer.say(t('hand_is_down'));
     if (locked !== current.locked) announcer.say(t(locked ? 'now_locked' : 'now_unlocked'));
+    if (held !== current.held) announcer.say(t(held ? 'now_held' : 'now_unheld'));
     if (own?.host && !before?.host) {
       notices.set('host', t('now_host'));
       setTimeout(() => notices.set('host', null), NEWS_MS);
@@ -280,12 +284,22 @@ function tellPeople(list, viewers, locked) {
   }
   current.told = true;
   current.locked = locked;
+  current.held = held;
   if (own?.silenced) {
     notices.set('silenced', t('silenced'));
     if (devices.get('audio').on) void devices.set('audio', false);
   } else {
     notices.set('silenced', before?.silenced ? t('may_speak') : null);
   }
+}
+
+/** @param {import('./protocol.js').Knocking[]} list */
+async function tellWaiting(list) {
+  const { showWaiting } = await import('./waiting.js'); // Few rooms have it.
+  showWaiting(list, (act, who) => void ask({ type: 'moderate', act, ...(who === undefined ? {} : { who }) }));
+  const [first] = list;
+  const look = { label: t('waiting_look'), testid: 'look', act: () => panels.open('people') };
+  notices.set('waiting', first ? t('waits', { n: list.length, name: first.name }) : null, [look]);
 }
 
 /**
@@ -311,6 +325,8 @@ function close(view, why = '') {
   errors.clear();
   notices.clear();
   showLock(false);
+  document.querySelector('.waiting')?.remove();
+  document.querySelector('#waiting-list')?.remove();
   panels.stats(false);
   panels.open(null);
   for (const dialog of document.querySelectorAll('dialog[open]')) if (dialog instanceof HTMLDialogElement) dialog.close();

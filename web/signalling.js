@@ -1,4 +1,4 @@
-/** The signalling socket as promises: a command in, its acknowledgement or refusal out. */
+/** Signalling as promises: a command in, its acknowledgement or refusal out. */
 
 /**
  * @typedef {import('./protocol.js').Command} Command
@@ -7,6 +7,7 @@
  */
 
 import { t } from './i18n.js';
+import { openLine } from './line.js';
 
 /** How long the server may take to answer, ms. Far above any healthy answer. */
 const PATIENCE_MS = 15_000;
@@ -23,13 +24,12 @@ export class Refused extends Error {
   }
 }
 
-/** The socket could not be opened, was lost, or stayed silent. */
+/** The line could not be opened, was lost, or stayed silent. */
 export class Lost extends Error {}
 
-/** One socket, from open to close. */
+/** One line, from open to close. */
 export class Signalling {
-  /** @type {WebSocket} */
-  #socket;
+  #line;
   /** @type {Map<number, { resolve: (ack: any) => void, reject: (error: Error) => void, timer: number }>} */
   #waiting = new Map();
   #last = 0;
@@ -38,41 +38,31 @@ export class Signalling {
 
   /** Called for every message that answers nothing. @type {(notice: Notice) => void} */
   onnotice = () => {};
-  /** Called once, however the socket ends; a `Refused` if the server said why. @type {(why: Error) => void} */
+  /** Called once, however the line ends; a `Refused` if the server said why. @type {(why: Error) => void} */
   onclose = () => {};
 
   /**
-   * @param {string} url
+   * @param {string} url Of the socket.
    * @param {AbortSignal} signal Gives up opening.
    * @param {number} patience How long it may take, ms.
    * @returns {Promise<Signalling>}
    */
-  static open(url, signal, patience = PATIENCE_MS) {
-    return new Promise((resolve, reject) => {
-      const socket = new WebSocket(url);
-      const fail = () => {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', fail);
-        socket.close();
-        reject(new Lost(t('no_server')));
-      };
-      const timer = setTimeout(fail, patience);
-      socket.onerror = fail;
-      signal.addEventListener('abort', fail, { once: true });
-      socket.onopen = () => {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', fail);
-        resolve(new Signalling(socket));
-      };
-    });
+  static async open(url, signal, patience = PATIENCE_MS) {
+    const line = await openLine(url, signal, patience).catch(() => null);
+    if (!line) throw new Lost(t('no_server'));
+    return new Signalling(line);
   }
 
-  /** @param {WebSocket} socket Open. */
-  constructor(socket) {
-    this.#socket = socket;
-    socket.onmessage = (event) => this.#receive(event.data);
-    socket.onerror = null;
-    socket.onclose = () => this.#end(this.#refusal ?? new Lost(t('state_lost')));
+  /** @param {import('./line.js').Line} line Open. */
+  constructor(line) {
+    this.#line = line;
+    line.onmessage = (text) => this.#receive(text);
+    line.onclose = () => this.#end(this.#refusal ?? new Lost(t('state_lost')));
+  }
+
+  /** By what the server is reached. */
+  get path() {
+    return this.#line.path;
   }
 
   /**
@@ -82,7 +72,7 @@ export class Signalling {
    */
   request(command) {
     return new Promise((resolve, reject) => {
-      if (this.#socket.readyState !== WebSocket.OPEN) {
+      if (!this.#line.open) {
         reject(new Lost(t('no_server')));
         return;
       }
@@ -93,22 +83,22 @@ export class Signalling {
         reject(new Lost(`The server did not answer (${command.type}).`));
       }, PATIENCE_MS);
       this.#waiting.set(id, { resolve, reject, timer });
-      this.#socket.send(JSON.stringify({ id, ...command }));
+      this.#line.send(JSON.stringify({ id, ...command }));
     });
   }
 
   /** Closes at once; what still waits for an answer is rejected. */
   close() {
-    this.#socket.close();
+    this.#line.close();
     this.#end(new Lost('The connection was closed.'));
   }
 
-  /** @param {unknown} data */
-  #receive(data) {
+  /** @param {string} text */
+  #receive(text) {
     /** @type {import('./protocol.js').Message} */
     let message;
     try {
-      message = JSON.parse(String(data));
+      message = JSON.parse(text);
     } catch {
       return; // A server of another make; its answer will be missed soon enough.
     }

@@ -3,7 +3,7 @@
 import { say } from './dom.js';
 import { t } from './i18n.js';
 
-/** @typedef {'ready' | 'connecting' | 'connected' | 'interrupted' | 'lost' | 'left'} State */
+/** @typedef {'ready' | 'connecting' | 'waiting' | 'connected' | 'interrupted' | 'lost' | 'left'} State */
 
 /**
  * @param {State} state

@@ -115,10 +115,15 @@ export class Stats {
   #more = find('#stats-more', HTMLElement);
   #timer;
   #read;
+  #path;
 
-  /** @param {() => Promise<RTCStatsReport | null>} read */
-  constructor(read) {
+  /**
+   * @param {() => Promise<RTCStatsReport | null>} read
+   * @param {() => import('./line.js').Line['path'] | null} path By what the server is reached.
+   */
+  constructor(read, path) {
     this.#read = read;
+    this.#path = path;
     this.#timer = setInterval(() => void this.#measure(), PERIOD_MS);
   }
 
@@ -178,6 +183,7 @@ export class Stats {
       [t('stats_delay'), ms(now.buffered)],
       [t('stats_frozen'), t('stats_times', { n: now.freezes })],
       [t('stats_encoders'), String(server.encoders)],
+      [t('stats_signalling'), this.#path() === 'http' ? t('stats_by_http') : 'WebSocket'],
     ];
     this.#more.replaceChildren(...figures.map(([name, value]) => make('div', {}, make('dt', {}, name), make('dd', {}, value))));
   }

@@ -235,6 +235,8 @@ async fn take_notices(mut notices: mpsc::Receiver<Message>, events: Arc<Events>)
             Message::Bye { reason } => events.end(format!("the server said goodbye: {reason:?}")),
             Message::Error { text, .. } => events.end(format!("the server refused: {text}")),
             Message::People { .. }
+            | Message::Waiting { .. }
+            | Message::Admitted {}
             | Message::Speaking { .. }
             | Message::Chat(_)
             | Message::Reaction { .. }

@@ -17,12 +17,14 @@ use crate::mix::plan::{Level, MixEvent, MixId};
 use crate::peer;
 use crate::quiet::{Quiet, REFUSED};
 use crate::room::activity::BLOCK;
+use crate::room::floor::Entry;
 use crate::room::mixes::Ear;
 use crate::room::output::{Ended, Feed, Wish};
 use crate::room::state::{Change, Effect, Event, MixPolicy, Settings, State, View};
 use crate::room::talk::{Refusal, Say, Step, Talk, refuse};
 use crate::room::tilemap::tile_map;
 use crate::room::uplink::{Uplink, UplinkEvent};
+use crate::room::waiting::{Waiter, Waiting};
 use crate::room::wiring::{Context, MediaEvent, Wiring};
 use crate::signalling::{ByeReason, ErrorCode, Message, NoticeCode, Person};
 use crate::stats::Counted;
@@ -47,7 +49,7 @@ pub enum Command {
         /// Who they are.
         join: Join,
         /// What they get; dropped when the room is ending.
-        reply: oneshot::Sender<Result<Welcome, Refusal>>,
+        reply: oneshot::Sender<Result<Answer, Refusal>>,
     },
     /// Somebody says something beside the picture.
     Say {
@@ -137,8 +139,18 @@ pub struct Join {
     pub host: bool,
     /// Can lay their own picture over their own tile.
     pub overlay: bool,
+    /// Who they were while they waited to be let in.
+    pub ticket: Option<ParticipantId>,
     /// Where messages to them go.
     pub notices: mpsc::Sender<Message>,
+}
+
+/// What somebody gets who wants in.
+pub enum Answer {
+    /// They are in.
+    Welcome(Welcome),
+    /// A host has to let them in; they are told when one does.
+    Wait,
 }
 
 /// What somebody gets who comes in.
@@ -167,6 +179,8 @@ pub struct Summary {
     pub layout: Layout,
     /// Tiles at most.
     pub stage_size: usize,
+    /// Newcomers wait until a host lets them in.
+    pub waiting: bool,
 }
 
 impl Summary {
@@ -203,6 +217,7 @@ pub struct Room {
     name: RoomName,
     state: State,
     talk: Talk,
+    waiting: Waiting,
     wiring: Wiring,
     members: HashMap<ParticipantId, Member>,
     /// The first tick of each mix's present arrangement.
@@ -231,6 +246,7 @@ impl Room {
             name,
             state: State::new(settings),
             talk: Talk::default(),
+            waiting: Waiting::default(),
             wiring: Wiring::new(context.clone(), tell),
             members: HashMap::new(),
             shown: HashMap::new(),
@@ -305,7 +321,16 @@ impl Room {
             Command::Resumed { id, reply } => self.resumed(id, reply),
             Command::View(id, view) => self.apply(Event::View { id, view }),
             Command::Share(id, on) => self.apply(Event::Share { id, on }),
-            Command::Configure(change) => self.apply(Event::Configure(change)),
+            Command::Configure(change) => {
+                self.apply(Event::Configure(change));
+                if let Some(held) = change.waiting {
+                    self.talk.floor.hold(held);
+                    if !held {
+                        self.answer(None, true);
+                    }
+                    self.announce();
+                }
+            }
             Command::Load(used) => self.apply(Event::Load(used)),
             Command::Leave(id) => self.leave(id),
             Command::Uplink(id, event) => self.uplink(id, event),
@@ -344,20 +369,35 @@ impl Room {
 
     /// Says goodbye and ends what the members' connections would keep alive until they close.
     fn shut_down(&mut self) {
-        self.tell_all(&Message::Bye {
+        let bye = Message::Bye {
             reason: ByeReason::Shutdown,
-        });
+        };
+        self.tell_all(&bye);
+        self.waiting.tell(&bye);
         for id in self.members.keys() {
             self.wiring.unseat(*id);
         }
         self.wiring.untap_all(Ended::Stopping);
     }
 
-    fn join(&mut self, join: Join, reply: oneshot::Sender<Result<Welcome, Refusal>>) {
+    fn join(&mut self, join: Join, reply: oneshot::Sender<Result<Answer, Refusal>>) {
         let id = join.id;
-        if let Err(refusal) = self.talk.floor.admits(join.session.as_ref(), join.host) {
-            let _ = reply.send(Err(refusal));
-            return;
+        let admitted = join.ticket.is_some_and(|id| self.waiting.spend(id));
+        let entry = match admitted {
+            true => Ok(Entry::Open),
+            false => self.talk.floor.admits(join.session.as_ref(), join.host),
+        };
+        match entry {
+            Ok(Entry::Open) => {}
+            Ok(Entry::Wait) => {
+                // Who asked may be gone before the answer; then a leave follows.
+                let _ = reply.send(self.wait(join).map(|()| Answer::Wait));
+                return;
+            }
+            Err(refusal) => {
+                let _ = reply.send(Err(refusal));
+                return;
+            }
         }
         let (host, view) = (join.host, join.view);
         if let Some(before) = self.talk.enter(clock::now(), id, join.session, host, view) {
@@ -398,9 +438,55 @@ impl Room {
             self.tell(id, line);
         }
         let people = self.people();
-        if reply.send(Ok(Welcome { uplink, people })).is_err() {
+        let welcome = Welcome { uplink, people };
+        if reply.send(Ok(Answer::Welcome(welcome))).is_err() {
             // They went away while they waited.
             self.leave(id);
+        }
+    }
+
+    fn wait(&mut self, join: Join) -> Result<(), Refusal> {
+        let waiter = Waiter {
+            name: join.name,
+            session: join.session,
+            notices: join.notices,
+        };
+        if let Some(before) = self.waiting.come(join.id, waiter)? {
+            let reason = ByeReason::Replaced;
+            // Nobody listens there any more, as like as not.
+            let _ = before.notices.try_send(Message::Bye { reason });
+        }
+        self.tell_hosts();
+        Ok(())
+    }
+
+    /// Answers the door.
+    fn answer(&mut self, who: Option<ParticipantId>, admit: bool) {
+        for waiter in self.waiting.answer(who, admit) {
+            let message = match admit {
+                true => Message::Admitted {},
+                false => {
+                    if let Some(session) = waiter.session {
+                        self.talk.floor.turn_away(session);
+                    }
+                    let reason = ByeReason::Refused;
+                    Message::Bye { reason }
+                }
+            };
+            // Nothing else was told them: it has room, unless nobody listens any more.
+            let _ = waiter.notices.try_send(message);
+        }
+        self.tell_hosts();
+    }
+
+    /// Who waits.
+    fn tell_hosts(&self) {
+        let waiting = self.waiting.list();
+        for id in self.members.keys() {
+            if self.talk.floor.host(*id) {
+                let waiting = waiting.clone();
+                self.tell(*id, Message::Waiting { waiting });
+            }
         }
     }
 
@@ -427,6 +513,7 @@ impl Room {
                     self.set_media(id, false, video);
                 }
                 Step::Pin(id, pinned) => self.apply(Event::Pin { id, pinned }),
+                Step::Answer(who, admit) => self.answer(who, admit),
                 Step::Dismiss(id, reason) => self.dismiss(id, reason),
                 Step::DismissAll(reason) => self.dismiss_all(reason),
             }
@@ -435,6 +522,7 @@ impl Room {
     }
 
     fn dismiss_all(&mut self, reason: ByeReason) {
+        self.waiting.tell(&Message::Bye { reason });
         for id in self.members.keys().copied().collect::<Vec<_>>() {
             self.dismiss(id, reason);
         }
@@ -451,6 +539,10 @@ impl Room {
             return;
         }
         self.tell(id, self.who_is_in());
+        if self.talk.floor.host(id) {
+            let waiting = self.waiting.list();
+            self.tell(id, Message::Waiting { waiting });
+        }
         let speaking = self.speaking.clone();
         self.tell(id, Message::Speaking { speaking });
         for line in self.talk.history() {
@@ -466,6 +558,8 @@ impl Room {
             self.talk.leave(id);
             self.apply(Event::Left { id });
             self.wiring.unseat(id);
+        } else if self.waiting.leave(id) {
+            self.tell_hosts();
         }
     }
 
@@ -654,19 +748,24 @@ impl Room {
             viewers: self.state.people().len() - people.len(),
             names: people.iter().map(|p| p.name.clone()).collect(),
             people,
+            waiting: self.talk.floor.held(),
             ..Summary::of(self.state.settings())
         });
         self.tell_all(&self.who_is_in());
+        if !self.waiting.is_empty() {
+            // Somebody may have become a host just now.
+            self.tell_hosts();
+        }
     }
 
     fn who_is_in(&self) -> Message {
         let people = self.people();
         let viewers = self.state.people().len() - people.len();
-        let locked = self.talk.floor.locked();
         Message::People {
             people,
             viewers,
-            locked,
+            locked: self.talk.floor.locked(),
+            held: self.talk.floor.held(),
         }
     }
 

@@ -177,6 +177,9 @@ pub struct Change {
     /// Tiles at most, 1 to 49.
     #[serde(default)]
     pub stage_size: Option<usize>,
+    /// Newcomers wait until a host lets them in.
+    #[serde(default)]
+    pub waiting: Option<bool>,
 }
 
 /// What makes two mixes the same one: whoever's is equal shares the encoder.

@@ -19,6 +19,17 @@ struct Standing {
     host: bool,
     silenced: bool,
     removed: bool,
+    /// Was not let in, and so never here.
+    refused: bool,
+}
+
+/// How somebody may come in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entry {
+    /// At once.
+    Open,
+    /// When a host lets them.
+    Wait,
 }
 
 #[derive(Debug)]
@@ -39,6 +50,8 @@ pub struct Verdict {
     pub pinned: Option<(ParticipantId, bool)>,
     /// Everybody must go.
     pub ended: bool,
+    /// Who waits and is let in or not; none in it: all who wait.
+    pub answered: Option<(Option<ParticipantId>, bool)>,
 }
 
 /// The floor of one room.
@@ -49,22 +62,56 @@ pub struct Floor {
     /// In the order they went up.
     hands: Vec<ParticipantId>,
     locked: bool,
+    /// Newcomers wait for a host.
+    held: bool,
     /// Everybody is muted but hosts, newcomers too.
     quiet: bool,
 }
 
 impl Floor {
     /// Whether the door is open for somebody.
-    pub fn admits(&self, session: Option<&SessionKey>, host: bool) -> Result<(), Refusal> {
+    pub fn admits(&self, session: Option<&SessionKey>, host: bool) -> Result<Entry, Refusal> {
         let known = session.and_then(|key| self.known(key));
         if known.is_some_and(|standing| standing.removed) && !host {
             let text = "a host has removed you from this meeting";
             return Err(refuse(ErrorCode::Removed, text));
         }
-        if self.locked && !host && known.is_none() {
+        if known.is_some_and(|standing| standing.refused) && !host {
+            let text = "a host has not let you into this meeting";
+            return Err(refuse(ErrorCode::NotAdmitted, text));
+        }
+        let stranger = !host && known.is_none();
+        if self.locked && stranger {
             return Err(refuse(ErrorCode::Locked, "the room is locked"));
         }
-        Ok(())
+        Ok(match self.held && stranger {
+            true => Entry::Wait,
+            false => Entry::Open,
+        })
+    }
+
+    /// A session is not let in, and need not ask again.
+    pub fn turn_away(&mut self, session: SessionKey) {
+        if self.gone.len() < REMEMBERED {
+            let standing = Standing {
+                refused: true,
+                ..Standing::default()
+            };
+            self.gone.insert(session, standing);
+        }
+    }
+
+    /// Newcomers wait for a host from now on, or do no longer.
+    pub fn hold(&mut self, held: bool) {
+        self.held = held;
+        if !held {
+            self.gone.retain(|_, standing| !standing.refused);
+        }
+    }
+
+    /// Whether newcomers wait.
+    pub fn held(&self) -> bool {
+        self.held
     }
 
     /// Somebody came in. Who must make place: the same session, if it is still here.
@@ -83,6 +130,7 @@ impl Floor {
         });
         standing.host |= host && !view;
         standing.removed = false;
+        standing.refused = false;
         if let Some(old) = replaced {
             // The hand stays up in the same place of the order.
             for hand in self.hands.iter_mut().filter(|hand| **hand == old) {
@@ -168,7 +216,8 @@ impl Floor {
         if !self.host(by) {
             return Err(refuse(ErrorCode::NotHost, "only a host may do this"));
         }
-        if who.is_some_and(|who| self.watches(who)) {
+        let waits = matches!(act, Act::Admit | Act::Refuse);
+        if !waits && who.is_some_and(|who| self.watches(who)) {
             return Err(refuse(ErrorCode::NotThere, "they are not in the room"));
         }
         let mut verdict = Verdict::default();
@@ -221,6 +270,12 @@ impl Floor {
             }
             Act::Lock => self.locked = true,
             Act::Unlock => self.locked = false,
+            Act::Hold => self.hold(true),
+            Act::Unhold => {
+                self.hold(false);
+                verdict.answered = Some((None, true));
+            }
+            Act::Admit | Act::Refuse => verdict.answered = Some((who, act == Act::Admit)),
             Act::End => verdict.ended = true,
         }
         Ok(verdict)
@@ -329,6 +384,30 @@ mod tests {
         let refused = floor.admits(Some(&key(9)), false).unwrap_err();
         assert_eq!(refused.code, ErrorCode::Locked);
         assert!(floor.admits(None, false).is_err());
+    }
+
+    #[test]
+    fn newcomers_wait_and_who_is_turned_away_stays_out() {
+        let mut floor = floor();
+        assert_eq!(floor.admits(Some(&key(9)), false), Ok(Entry::Open));
+        floor.moderate(ANN, Act::Hold, None).unwrap();
+        floor.leave(BOB);
+        assert_eq!(floor.admits(Some(&key(9)), false), Ok(Entry::Wait));
+        assert_eq!(floor.admits(None, false), Ok(Entry::Wait));
+        assert_eq!(floor.admits(None, true), Ok(Entry::Open), "hosts do not");
+        assert_eq!(floor.admits(Some(&key(2)), false), Ok(Entry::Open), "back");
+        // Whom it is about is not in the room.
+        let verdict = floor.moderate(ANN, Act::Refuse, Some(ParticipantId(9)));
+        let expected = Some((Some(ParticipantId(9)), false));
+        assert_eq!(verdict.unwrap().answered, expected);
+        floor.turn_away(key(9));
+        let refused = floor.admits(Some(&key(9)), false).unwrap_err();
+        assert_eq!(refused.code, ErrorCode::NotAdmitted);
+        floor.moderate(ANN, Act::Lock, None).unwrap();
+        let verdict = floor.moderate(ANN, Act::Unhold, None).unwrap();
+        assert_eq!(verdict.answered, Some((None, true)));
+        let refused = floor.admits(Some(&key(9)), false).unwrap_err();
+        assert_eq!(refused.code, ErrorCode::Locked, "never was here");
     }
 
     #[test]

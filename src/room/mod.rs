@@ -25,4 +25,5 @@ pub mod state;
 pub mod talk;
 pub mod tilemap;
 pub mod uplink;
+pub mod waiting;
 pub mod wiring;

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use crate::id::{DisplayName, OutputId, ParticipantId, RoomName, SessionKey};
 use crate::peer;
-use crate::room::actor::{Command, Handle, Join, NOTICES, Room, Summary};
+use crate::room::actor::{Answer, Command, Handle, Join, NOTICES, Room, Summary};
 use crate::room::member::Member;
 use crate::room::output::{self, Output};
 use crate::room::state::{Change, Settings};
@@ -73,6 +73,8 @@ pub struct Admission {
     pub host: bool,
     /// Can lay their own picture over their own tile.
     pub overlay: bool,
+    /// Who they were while they waited to be let in.
+    pub ticket: Option<ParticipantId>,
 }
 
 /// Why nobody comes in.
@@ -87,9 +89,32 @@ pub enum JoinError {
     /// The room does not let them in.
     #[error("{0}")]
     Refused(Refusal),
+    /// Not yet: a host has to let them in.
+    #[error("a host has to let you in")]
+    Waiting(Wait),
     /// The room kept ending while it was joined.
     #[error("the room could not be opened")]
     Unavailable,
+}
+
+/// Somebody's place before the door of a room; dropping it is going away.
+pub struct Wait {
+    place: Member,
+    /// When they may come in, or that they may not; ends with the room.
+    pub notices: mpsc::Receiver<Message>,
+}
+
+impl std::fmt::Debug for Wait {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Wait").field(&self.ticket()).finish()
+    }
+}
+
+impl Wait {
+    /// What gets them in once they are admitted.
+    pub fn ticket(&self) -> ParticipantId {
+        self.place.id()
+    }
 }
 
 /// Somebody who came in.
@@ -146,6 +171,7 @@ impl Registry {
                 session: admission.session.clone(),
                 host: admission.host,
                 overlay: admission.overlay,
+                ticket: admission.ticket,
                 notices,
             };
             let command = Command::Join { join, reply };
@@ -161,13 +187,20 @@ impl Registry {
                 self.members.subscribe(),
             );
             if let Ok(welcome) = welcome.await {
-                let welcome = welcome.map_err(JoinError::Refused)?;
-                member.admitted(welcome.uplink);
-                return Ok(Joined {
-                    member,
-                    notices: notices_end,
-                    people: welcome.people,
-                });
+                return match welcome.map_err(JoinError::Refused)? {
+                    Answer::Welcome(welcome) => {
+                        member.admitted(welcome.uplink);
+                        Ok(Joined {
+                            member,
+                            notices: notices_end,
+                            people: welcome.people,
+                        })
+                    }
+                    Answer::Wait => Err(JoinError::Waiting(Wait {
+                        place: member,
+                        notices: notices_end,
+                    })),
+                };
             }
         }
         Err(JoinError::Unavailable)
@@ -257,6 +290,7 @@ impl Registry {
                 && change
                     .stage_size
                     .is_none_or(|size| summary.stage_size == size)
+                && change.waiting.is_none_or(|held| summary.waiting == held)
         };
         let summary = summary.wait_for(seen).await.ok()?.clone();
         Some(summary)
@@ -401,6 +435,7 @@ mod tests {
             session: None,
             host: false,
             overlay: false,
+            ticket: None,
         };
         let joined = registry.join(room, admission).await;
         joined.unwrap_or_else(|error| panic!("{error}"))

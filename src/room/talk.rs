@@ -68,6 +68,8 @@ pub enum Step {
     Silence(ParticipantId),
     /// They are to stay on stage, or no longer.
     Pin(ParticipantId, bool),
+    /// One who waits, or all, may come in or not.
+    Answer(Option<ParticipantId>, bool),
     /// They must go.
     Dismiss(ParticipantId, ByeReason),
     /// Everybody must go.
@@ -170,7 +172,9 @@ impl Talk {
                 let removed = removed.map(|who| Step::Dismiss(who, ByeReason::Removed));
                 let silenced = verdict.silenced.into_iter().map(Step::Silence);
                 let pinned = verdict.pinned.map(|(who, pinned)| Step::Pin(who, pinned));
-                let steps = silenced.chain(removed).chain(pinned);
+                let answered = verdict.answered.into_iter();
+                let answered = answered.map(|(who, admit)| Step::Answer(who, admit));
+                let steps = silenced.chain(removed).chain(pinned).chain(answered);
                 Ok(steps.chain([Step::Announce]).collect())
             }
         }

@@ -1,12 +1,35 @@
 //! The door to all rooms: who opened which, and how often somebody knocks.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use axum::http::{HeaderMap, StatusCode};
+
 use crate::allowance::{Allowance, Rate};
 use crate::id::RoomName;
+use crate::server::api::{Problem, room_name};
+use crate::server::{App, security};
+
+/// The room that somebody wants to open a session in, if they may.
+pub fn knock(
+    app: &App,
+    room: &str,
+    from: SocketAddr,
+    headers: &HeaderMap,
+) -> Result<RoomName, Problem> {
+    let room = room_name(room)?;
+    if !app.knocks.admit(from.ip(), Instant::now()) {
+        let detail = "too many joins from this address; wait a moment".to_owned();
+        return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, detail));
+    }
+    if !security::origin_allowed(headers) {
+        let detail = "pages of other sites may not join".to_owned();
+        return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+    }
+    Ok(room)
+}
 
 /// How long a room that was opened, and is empty, belongs to whoever opened it.
 const KEPT: Duration = Duration::from_secs(24 * 3600);

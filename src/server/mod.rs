@@ -5,8 +5,11 @@ mod api;
 mod auth;
 pub mod descriptors;
 mod door;
+mod events;
 mod files;
+mod line;
 mod listen;
+mod outbox;
 mod seats;
 pub mod secret;
 mod security;
@@ -14,12 +17,13 @@ mod self_signed;
 mod session;
 mod socket;
 pub mod tls;
+mod websocket;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -30,11 +34,13 @@ use tokio::time::{sleep, timeout};
 use crate::room::registry::Registry;
 use crate::server::api::Problem;
 use crate::server::listen::Routes;
+use crate::server::session::HARD_LIMIT;
 use crate::signalling::{IceServer, Message, NoticeCode};
 use crate::stats::Stats;
 
 pub use auth::{Authority, Role};
 pub use door::{Knocks, Openings};
+pub use events::Lines;
 pub use files::Pages;
 pub use listen::{Limits, Listener};
 pub use seats::Seats;
@@ -62,6 +68,8 @@ pub struct App {
     pub openings: Arc<Openings>,
     /// How often who knocks.
     pub knocks: Arc<Knocks>,
+    /// Sessions that are carried by requests.
+    pub lines: Lines,
     /// Everybody's place in a room.
     pub seats: Seats,
     /// Handed to clients.
@@ -106,7 +114,20 @@ pub fn router(app: App) -> Router {
         .route("/api/rooms/{room}/people/{id}", delete(admin::dismiss))
         .route("/api/rooms/{room}/tokens", post(api::token))
         .route("/api/rooms/{room}/host", post(api::host))
-        .route("/api/rooms/{room}/ws", get(session::upgrade))
+        .route("/api/rooms/{room}/ws", get(websocket::upgrade))
+        .route("/api/rooms/{room}/sessions", post(events::open))
+        .route(
+            "/api/rooms/{room}/sessions/{session}",
+            delete(events::close),
+        )
+        .route(
+            "/api/rooms/{room}/sessions/{session}/events",
+            get(events::events),
+        )
+        .route(
+            "/api/rooms/{room}/sessions/{session}/messages",
+            post(events::messages).layer(DefaultBodyLimit::max(HARD_LIMIT)),
+        )
         .fallback(api::not_found)
         .layer(middleware::from_fn(patience))
         .layer(middleware::from_fn(security::headers))

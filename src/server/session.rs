@@ -1,14 +1,9 @@
-//! One WebSocket: reads commands, holds the member's place, passes on what the room says.
-//! The protocol is in [`crate::signalling`].
+//! One client's session: reads commands, holds the member's place, passes on what the room says,
+//! over whatever [`Line`] there is. The protocol is in [`crate::signalling`].
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message as Frame, WebSocket, WebSocketUpgrade, close_code};
-use axum::extract::{ConnectInfo, Path, State};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::allowance::{Allowance, Rate};
 use crate::clock;
@@ -17,12 +12,12 @@ use crate::media::VideoCodec;
 use crate::peer;
 use crate::quiet::{Quiet, REFUSED, cut};
 use crate::room::event::View;
-use crate::room::registry::{Admission, JoinError, Phase};
+use crate::room::registry::{Admission, JoinError, Phase, Wait};
 use crate::room::talk::{Refusal, Say, refuse};
-use crate::server::api::{Problem, room_name};
+use crate::server::line::{Closing, Heard, Line, Over};
 use crate::server::listen::stopping;
 use crate::server::seats::{Claim, News, Seat};
-use crate::server::{App, Role, security};
+use crate::server::{App, Role};
 use crate::signalling::{
     AckResult, Answered, ByeReason, Command, ErrorCode, Joined, MAX_FRAME, Message, Person,
     Request, read,
@@ -37,8 +32,6 @@ const SILENCE: Duration = Duration::from_secs(20);
 /// How long a connection in trouble may take to come back. Its tile shows an avatar by then, and
 /// who comes back has it at once, without a join; who crashed is told by the socket's end.
 const MEDIA_PATIENCE: Duration = Duration::from_secs(10);
-/// A socket that takes longer than this to accept a message is gone.
-const SEND_PATIENCE: Duration = Duration::from_secs(5);
 /// A connection that has not joined by then is let go.
 const JOIN_PATIENCE: Duration = Duration::from_secs(30);
 /// Commands a client may send at once, and each second in the long run: trickling sends a burst
@@ -48,69 +41,40 @@ const COMMANDS: Rate = Rate {
     a_second: 10.0,
 };
 /// Frames this much over the limit are read to their end; of larger ones only the head is.
-const HARD_LIMIT: usize = 4 * MAX_FRAME;
-/// How long a client that is in the middle of sending too much has to read that it is.
-const LINGER: Duration = Duration::from_millis(500);
+pub const HARD_LIMIT: usize = 4 * MAX_FRAME;
 /// The longest explanation of a refusal, bytes.
 const MAX_REFUSAL: usize = 400;
 
-/// What is read from the socket at once. Commands are short, and each of thousands of sockets has
-/// such a buffer.
-const READ_BUFFER: usize = 16 * 1024;
-
-/// `GET /api/rooms/{room}/ws`
-pub async fn upgrade(
-    State(app): State<App>,
-    Path(room): Path<String>,
-    ConnectInfo(from): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
-    socket: WebSocketUpgrade,
-) -> Result<Response, Problem> {
-    let room = room_name(&room)?;
-    if !app.knocks.admit(from.ip(), Instant::now().into_std()) {
-        let detail = "too many joins from this address; wait a moment".to_owned();
-        return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, detail));
-    }
-    if !security::origin_allowed(&headers) {
-        let detail = "pages of other sites may not join".to_owned();
-        return Err(Problem::new(StatusCode::FORBIDDEN, detail));
-    }
-    let socket = socket
-        .read_buffer_size(READ_BUFFER)
-        .max_message_size(HARD_LIMIT)
-        .max_frame_size(HARD_LIMIT);
-    Ok(socket
-        .on_upgrade(move |socket| Session::new(app, room, socket).run())
-        .into_response())
-}
-
-struct Session {
+/// A session, from the opening of its line to its end.
+pub struct Session<L> {
     app: App,
     room: RoomName,
-    socket: WebSocket,
+    line: L,
     /// None until the join.
     seat: Option<Seat>,
+    /// Before the door, until a host answers it.
+    wait: Option<Wait>,
     allowance: Allowance,
-    /// What was refused on this socket, and when it was last logged.
+    /// What was refused in this session, and when it was last logged.
     said: Vec<(ErrorCode, Quiet)>,
 }
 
-/// The session is over.
-struct Over;
-
-impl Session {
-    fn new(app: App, room: RoomName, socket: WebSocket) -> Self {
+impl<L: Line> Session<L> {
+    /// Of a client who wants into `room`.
+    pub fn new(app: App, room: RoomName, line: L) -> Self {
         Self {
             app,
             room,
-            socket,
+            line,
             seat: None,
+            wait: None,
             allowance: Allowance::new(COMMANDS, Instant::now().into_std()),
             said: Vec::new(),
         }
     }
 
-    async fn run(mut self) {
+    /// Runs to its end.
+    pub async fn run(mut self) {
         // However this ends, dropping the seat is leaving.
         let _: Result<(), Over> = self.converse().await;
     }
@@ -122,28 +86,38 @@ impl Session {
         let started = Instant::now();
         let mut heard = started;
         loop {
-            let deadline = match self.seat {
-                Some(_) => heard + SILENCE,
-                None => (heard + SILENCE).min(started + JOIN_PATIENCE),
+            let deadline = match self.seat.is_some() || self.wait.is_some() {
+                true => heard + SILENCE,
+                false => (heard + SILENCE).min(started + JOIN_PATIENCE),
             };
             let news = async {
-                match &mut self.seat {
-                    Some(seat) => seat.next().await,
+                match (&mut self.seat, &mut self.wait) {
+                    (Some(seat), _) => seat.next().await,
+                    (None, Some(wait)) => {
+                        // The meeting that one waited for is over.
+                        let reason = ByeReason::Ended;
+                        let notice = wait.notices.recv().await;
+                        News::Notice(Some(notice.unwrap_or(Message::Bye { reason })))
+                    }
                     // Where no room says goodbye, we do.
-                    None => {
+                    (None, None) => {
                         stopping(phase.clone()).await;
                         News::Notice(None)
                     }
                 }
             };
             tokio::select! {
-                frame = self.socket.recv() => match frame {
-                    Some(Ok(frame)) => {
-                        heard = Instant::now();
-                        self.frame(frame).await?;
+                said = self.line.hear() => {
+                    heard = Instant::now();
+                    match said {
+                        Heard::Text(text) => self.frame(&text).await?,
+                        Heard::Alive => {}
+                        Heard::Odd(refusal) => self.error(None, refusal, false).await?,
+                        Heard::Garbled(refusal) => {
+                            return self.refuse_and_close(None, refusal).await;
+                        }
+                        Heard::Gone => return Err(Over),
                     }
-                    Some(Err(error)) => return self.unreadable(error).await,
-                    None => return Err(Over),
                 },
                 news = news => match news {
                     News::Notice(notice) => {
@@ -157,12 +131,12 @@ impl Session {
                         let last = matches!(notice, Message::Bye { .. });
                         self.send(&notice).await?;
                         if last {
-                            return self.close(close_code::AWAY, "bye").await;
+                            return self.close(Closing::Away).await;
                         }
                     }
                     News::Claimed(claim) => self.hand_over(claim).await?,
                 },
-                _ = ping.tick() => self.push(Frame::Ping(Default::default())).await?,
+                _ = ping.tick() => self.line.ping().await?,
                 () = sleep_until(deadline) => {
                     let text = "nothing was heard for too long".to_owned();
                     let code = ErrorCode::TimedOut;
@@ -172,24 +146,6 @@ impl Session {
         }
     }
 
-    /// What came is no frame of a WebSocket, or a larger one than is ever read. Nothing that
-    /// follows can be made sense of.
-    async fn unreadable(&mut self, error: axum::Error) -> Result<(), Over> {
-        use tokio_tungstenite::tungstenite::Error;
-        let error = error.into_inner();
-        let code = match error.downcast_ref::<Error>() {
-            Some(Error::Capacity(_)) => ErrorCode::TooLarge,
-            Some(Error::Protocol(_) | Error::Utf8(_)) => ErrorCode::BadMessage,
-            // The connection is gone.
-            _ => return Err(Over),
-        };
-        let text = error.to_string();
-        let closed = self.refuse_and_close(None, Refusal { code, text }).await;
-        // The rest of it is never read, so the end is a reset, which may overtake the refusal.
-        sleep(LINGER).await;
-        closed
-    }
-
     /// Another socket goes on with this one's place.
     async fn hand_over(&mut self, claim: Claim) -> Result<(), Over> {
         // It comes back where whoever asked did not wait for it.
@@ -197,21 +153,11 @@ impl Session {
         self.seat = seat.and_then(|seat| claim.send(seat).err());
         match &self.seat {
             Some(_) => Ok(()),
-            None => self.close(close_code::NORMAL, "resumed elsewhere").await,
+            None => self.close(Closing::Resumed).await,
         }
     }
 
-    async fn frame(&mut self, frame: Frame) -> Result<(), Over> {
-        let text = match frame {
-            Frame::Text(text) => text,
-            Frame::Ping(_) | Frame::Pong(_) => return Ok(()),
-            Frame::Close(_) => return Err(Over),
-            Frame::Binary(_) => {
-                let text = "binary frames are not used here".to_owned();
-                let code = ErrorCode::BadMessage;
-                return self.error(None, Refusal { code, text }, false).await;
-            }
-        };
+    async fn frame(&mut self, text: &str) -> Result<(), Over> {
         if text.len() > MAX_FRAME {
             let text = format!("{} bytes; at most {MAX_FRAME} are allowed", text.len());
             let code = ErrorCode::TooLarge;
@@ -222,7 +168,7 @@ impl Session {
             let code = ErrorCode::RateLimited;
             return self.refuse_and_close(None, Refusal { code, text }).await;
         }
-        match read(&text) {
+        match read(text) {
             Ok(Request { id, command }) => self.command(id, command).await,
             Err(bad) => {
                 let refusal = Refusal {
@@ -298,7 +244,7 @@ impl Session {
                 Err(refusal) => Err(refusal),
             },
             Command::Leave {} => {
-                self.seat = None;
+                (self.seat, self.wait) = (None, None);
                 Ok(AckResult::Done {})
             }
         };
@@ -310,7 +256,7 @@ impl Session {
             Err(refusal) => self.error(Some(id), refusal, false).await?,
         }
         match leaving {
-            true => self.close(close_code::NORMAL, "left").await,
+            true => self.close(Closing::Left).await,
             false => Ok(()),
         }
     }
@@ -343,14 +289,20 @@ impl Session {
             session: session.clone(),
             host: self.app.authority.hosts(&self.room, token),
             overlay: ask.overlay,
+            ticket: self.wait.as_ref().map(Wait::ticket),
         };
-        let joined = self.app.rooms.join(&self.room, admission).await;
-        let joined = joined.map_err(|error| match error {
-            JoinError::Refused(refusal) => refusal,
-            JoinError::Draining | JoinError::Stopping | JoinError::Unavailable => {
-                refuse(ErrorCode::Unavailable, &error.to_string())
+        let joined = match self.app.rooms.join(&self.room, admission).await {
+            Ok(joined) => joined,
+            Err(JoinError::Waiting(wait)) => {
+                self.wait = Some(wait);
+                return Ok(AckResult::Waiting { waiting: true });
             }
-        })?;
+            Err(JoinError::Refused(refusal)) => return Err(refusal),
+            Err(error @ (JoinError::Draining | JoinError::Stopping | JoinError::Unavailable)) => {
+                return Err(refuse(ErrorCode::Unavailable, &error.to_string()));
+            }
+        };
+        self.wait = None;
         let (room, seats) = (self.room.clone(), &self.app.seats);
         let seat = seats.take(room, session, joined.member, joined.notices, prefer);
         Ok(self.sit_down(seat, joined.people))
@@ -426,7 +378,7 @@ impl Session {
 
     async fn refuse_and_close(&mut self, id: Option<u32>, refusal: Refusal) -> Result<(), Over> {
         self.error(id, refusal, true).await?;
-        self.close(close_code::POLICY, "refused").await
+        self.close(Closing::Refused).await
     }
 
     async fn error(&mut self, id: Option<u32>, refusal: Refusal, closes: bool) -> Result<(), Over> {
@@ -456,20 +408,11 @@ impl Session {
 
     async fn send(&mut self, message: &Message) -> Result<(), Over> {
         let text = serde_json::to_string(message).map_err(|_| Over)?;
-        self.push(Frame::Text(text.into())).await
+        self.line.say(text).await
     }
 
-    async fn push(&mut self, frame: Frame) -> Result<(), Over> {
-        match timeout(SEND_PATIENCE, self.socket.send(frame)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(Over),
-        }
-    }
-
-    async fn close(&mut self, code: u16, reason: &'static str) -> Result<(), Over> {
-        let reason = reason.into();
-        self.push(Frame::Close(Some(CloseFrame { code, reason })))
-            .await?;
+    async fn close(&mut self, why: Closing) -> Result<(), Over> {
+        self.line.close(why).await;
         Err(Over)
     }
 }
@@ -496,5 +439,6 @@ fn closes(code: ErrorCode) -> bool {
             | ErrorCode::TimedOut
             | ErrorCode::Locked
             | ErrorCode::Removed
+            | ErrorCode::NotAdmitted
     )
 }

@@ -203,6 +203,19 @@ export const words = {
   now_host: 'You are host of this meeting.',
   now_locked: 'The room is locked: nobody else comes in.',
   now_unlocked: 'The room is open again.',
+  state_waiting: 'Waiting to be let in',
+  waiting_text: 'The host has been told that you are here. Nobody sees or hears you yet.',
+  waiting_list: 'Waiting to come in',
+  waiting_look: 'See who',
+  let_in: 'Let in',
+  let_in_all: 'Let everybody in',
+  turn_away: 'Turn away',
+  hold: 'Have newcomers wait',
+  unhold: 'Let newcomers in at once',
+  now_held: 'Newcomers wait until a host lets them in.',
+  now_unheld: 'Newcomers come in at once.',
+  bye_refused: 'The host has not let you in.',
+  waits: { one: '{name} waits to be let in.', other: '{name} and others wait to be let in, {n} in all.' },
 
   // What went wrong
   bye_shutdown: 'The server is stopping or restarting.',
@@ -267,6 +280,8 @@ export const words = {
   stats_ms: '{n} ms',
   stats_latency: 'Through the mixer',
   stats_encoders: 'Picture encoders on the server',
+  stats_signalling: 'Messages by',
+  stats_by_http: 'HTTP, for the network refuses WebSockets',
   unknown: 'unknown',
 
   // The page on sharing
