@@ -4,7 +4,7 @@
  * Only the web's own addresses, and in them no blanks, quotes, brackets or characters that are
  * invisible or turn the direction of reading.
  */
-const ADDRESS = /\bhttps?:\/\/[^\s<>"'`{}|\\^\p{Cc}\p{Cf}]+/giu;
+const ADDRESS = /\bhttps?:\/\/[^\s<>"'\x60{}|\\^\p{Cc}\p{Cf}]+/giu;
 /** What more likely ends the sentence than the address. */
 const TAIL = /[.,;:!?…)\]]+$/;
 

@@ -13,6 +13,7 @@ use rust_embed::{EmbeddedFile, RustEmbed};
 use crate::id::RoomName;
 use crate::server::App;
 use crate::server::api::Problem;
+use crate::server::lean::lean;
 
 #[derive(RustEmbed)]
 #[folder = "web/"]
@@ -98,8 +99,8 @@ fn takes_brotli(request: &HeaderMap) -> bool {
     accepted.split(',').any(|coding| coding.trim() == "br")
 }
 
-/// An embedded file compressed as well as can be (RFC 7932). That takes some 10 ms, and is done
-/// once in the life of the process.
+/// An embedded file without what only its readers need, compressed as well as can be (RFC 7932).
+/// That takes some 10 ms, and is done once in the life of the process.
 async fn compressed(path: &str, plain: &'static [u8]) -> Option<&'static [u8]> {
     static KNOWN: Mutex<BTreeMap<String, &'static [u8]>> = Mutex::new(BTreeMap::new());
     let known = |path: &str| {
@@ -109,10 +110,15 @@ async fn compressed(path: &str, plain: &'static [u8]) -> Option<&'static [u8]> {
     if let Some(compressed) = known(path) {
         return Some(compressed);
     }
+    let code = matches!(path.rsplit_once('.'), Some((_, "js" | "css")));
     let made = tokio::task::spawn_blocking(move || {
+        let lean = code
+            .then(|| std::str::from_utf8(plain).ok().map(lean))
+            .flatten();
+        let plain = lean.as_ref().map_or(plain, |lean| lean.as_bytes());
         let mut made = Vec::new();
         let settings = brotli::enc::BrotliEncoderParams::default();
-        brotli::BrotliCompress(&mut &*plain, &mut made, &settings).map(|_| made)
+        brotli::BrotliCompress(&mut &plain[..], &mut made, &settings).map(|_| made)
     });
     let made = made.await.ok()?.ok()?;
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);

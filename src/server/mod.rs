@@ -7,6 +7,7 @@ pub mod descriptors;
 mod door;
 mod events;
 mod files;
+mod lean;
 mod line;
 mod listen;
 mod outbox;
