@@ -13,8 +13,8 @@
 //! A conversation: `join` (once; a second one is an error), `offer` (again for renegotiation and
 //! ICE restart), `candidate` (trickle, optional), `media` when a device is muted or unmuted, `view`
 //! when somebody wishes to see something else, `share` when the track becomes a screen or the
-//! camera again, `leave`. In between `chat`, `react`, `hand`, and for hosts `moderate`: what the
-//! server makes of a host's word (nobody hears whom they muted) holds whatever the page of the
+//! camera again, `leave`. In between `chat`, `react`, `hand`, and for hosts `moderate` and
+//! `configure`: what the server makes of a host's word (nobody hears whom they muted) holds whatever the page of the
 //! other one does. The socket's end is a leave. The server pings every 5 s (WebSocket ping frames)
 //! and takes 20 s without any frame for a leave.
 //!
@@ -31,6 +31,8 @@
 //! the ping frame, any command is a sign of life, and whoever follows no events for 5 s has left.
 //!
 //! After an `error` the socket stays open unless `closes` is true; then the close frame follows.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -139,6 +141,15 @@ pub enum Command {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         who: Option<ParticipantId>,
     },
+    /// How a host wishes the room to be. What is absent stays as it was.
+    Configure {
+        /// How mixes are arranged for who wishes nothing else.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        layout: Option<Layout>,
+        /// Tiles at most, 1 to 49.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stage_size: Option<usize>,
+    },
     /// Nothing but an acknowledgement is wanted; needs no `join`.
     Ping {},
     /// What this client wishes to see. What is absent stays as it was.
@@ -163,6 +174,13 @@ pub enum Command {
     Share {
         /// A screen instead of the camera.
         on: bool,
+    },
+    /// How loud somebody is to be for this client alone, which then has a sum of its own.
+    Volume {
+        /// Whom.
+        who: ParticipantId,
+        /// 0 to 2; 1 is as everybody hears them.
+        gain: f32,
     },
     /// Say goodbye. The socket closes after the acknowledgement.
     Leave {},
@@ -270,6 +288,12 @@ pub enum Message {
         /// Newcomers wait for a host.
         #[serde(default)]
         held: bool,
+        /// How mixes are arranged for who wishes nothing else.
+        #[serde(default)]
+        layout: Layout,
+        /// Tiles at most.
+        #[serde(default)]
+        stage_size: usize,
     },
     /// Who waits to be let in; told to hosts, whole after every change.
     Waiting {
@@ -294,6 +318,11 @@ pub enum Message {
         /// Those speaking, loudest first.
         speaking: Vec<ParticipantId>,
     },
+    /// Whose connection is not good; sent when that changes.
+    Links {
+        /// All others' are good.
+        links: BTreeMap<ParticipantId, LinkQuality>,
+    },
     /// Keyframe, rate or codec trouble that the page can show; the meeting goes on.
     Notice {
         /// For programs.
@@ -306,6 +335,18 @@ pub enum Message {
         /// Why.
         reason: ByeReason,
     },
+}
+
+/// How good a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LinkQuality {
+    /// Nothing is missed.
+    Good,
+    /// Now and then something is.
+    Fair,
+    /// Sound breaks up, the picture freezes.
+    Poor,
 }
 
 /// What an acknowledgement carries.
@@ -508,6 +549,8 @@ pub enum ErrorCode {
     NotThere,
     /// The chat message is empty, too long or has control characters.
     BadText,
+    /// A number is outside of what goes.
+    BadValue,
     /// Chat or gestures come too fast; try again in a moment.
     SlowDown,
     /// Quilt's fault.

@@ -582,7 +582,7 @@ fn mute_keeps_the_own_sum_for_a_moment_and_then_shares() {
         state
             .audio_mixes()
             .iter()
-            .map(|(_, m)| m.key)
+            .map(|(_, m)| m.key.without)
             .collect::<Vec<_>>()
     };
     state.apply(
@@ -598,6 +598,35 @@ fn mute_keeps_the_own_sum_for_a_moment_and_then_shares() {
     state.apply(wake, Event::Wake);
     assert!(sums(&state).contains(&None) && !sums(&state).contains(&Some(ann)));
     assert_eq!(state.wake_at(), None);
+}
+
+#[test]
+fn a_volume_costs_a_sum_of_ones_own_while_it_is_set() {
+    let mut state = State::new(Settings::default());
+    let [ann, bob, eve] = [1, 2, 3].map(|n| join(&mut state, n, false));
+    let now = MediaTime(0);
+    let sums = |state: &State| state.audio_mixes().iter().count();
+    assert_eq!(sums(&state), 1, "nobody is heard yet");
+    let volume = |id, who, percent| Event::Volume { id, who, percent };
+    let effects = state.apply(now, volume(ann, bob, 50));
+    assert_eq!(sums(&state), 2);
+    assert!(effects.contains(&Effect::Replan));
+    let again = state.apply(now, volume(ann, bob, 30));
+    assert_eq!(again, [Effect::Replan], "the same sum, made otherwise");
+    assert_eq!(state.people()[&ann].volumes[&bob], 30);
+    state.apply(now, volume(ann, ann, 30));
+    state.apply(now, volume(ann, ParticipantId(9), 30));
+    assert_eq!(
+        state.people()[&ann].volumes.len(),
+        1,
+        "nobody else is heard"
+    );
+    state.apply(now, volume(ann, bob, 100));
+    assert_eq!(sums(&state), 1);
+    state.apply(now, volume(eve, bob, 0));
+    assert_eq!(sums(&state), 2);
+    state.apply(now, Event::Left { id: bob });
+    assert_eq!(sums(&state), 1, "who left takes it along");
 }
 
 /// What follows when somebody comes, with their own number and those of mixes left out.

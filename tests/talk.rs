@@ -164,6 +164,21 @@ async fn a_host_mutes_locks_removes_and_ends() {
     ann.ask(moderate(4, "lower", &bob_id)).await;
     people(&mut ann, |told| told["people"][1]["hand"].is_null()).await;
 
+    let room = |id: u32, size: u32| json!({"id": id, "type": "configure", "layout": "speaker", "stage_size": size});
+    assert_eq!(bob.ask(room(6, 4)).await["code"], "not_host");
+    assert_eq!(ann.ask(room(5, 50)).await["code"], "bad_value");
+    assert_eq!(ann.ask(room(5, 4)).await["type"], "ack");
+    let as_wished =
+        |told: &Value| (&told["layout"], &told["stage_size"]) == (&json!("speaker"), &json!(4));
+    people(&mut bob, as_wished).await;
+
+    let volume =
+        |who: &Value, gain: f64| json!({"id": 7, "type": "volume", "who": who, "gain": gain});
+    assert_eq!(ann.ask(volume(&bob_id, 0.5)).await["type"], "ack");
+    assert_eq!(ann.ask(volume(&bob_id, 2.5)).await["code"], "bad_value");
+    let answer = ann.ask(volume(&json!("p999999"), 1.0)).await;
+    assert_eq!(answer["code"], "not_there");
+
     ann.ask(moderate(5, "lock", &Value::Null)).await;
     people(&mut bob, |told| told["locked"] == true).await;
     let mut eve = server.socket("a").await;

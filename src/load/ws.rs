@@ -145,6 +145,8 @@ fn name(command: &Command) -> &'static str {
         Command::React { .. } => "react",
         Command::Hand { .. } => "hand",
         Command::Moderate { .. } => "moderate",
+        Command::Volume { .. } => "volume",
+        Command::Configure { .. } => "configure",
         Command::Ping {} => "ping",
         Command::View { .. } => "view",
         Command::Share { .. } => "share",

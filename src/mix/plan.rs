@@ -89,6 +89,8 @@ pub struct AudioMix {
     pub id: MixId,
     /// Whose voice is left out; `None`: nobody's.
     pub without: Option<ParticipantId>,
+    /// Who is louder or softer than in everybody's sum, which is 1.
+    pub gains: Vec<(ParticipantId, f32)>,
     /// Where its packets go.
     pub output: Arc<Fanout<EncodedAudio>>,
 }

@@ -109,6 +109,8 @@ pub trait Uplink: Send + Sync + 'static {
     fn sender_report(&self, kind: Kind, ntp: NtpTime, rtp: u32);
     /// The other side needs a keyframe of the video we send (PLI or FIR).
     fn keyframe_requested(&self);
+    /// The other side says that this part of what it was sent did not arrive; 0 to 1.
+    fn not_received(&self, _part: f32) {}
     /// The connection's state changed.
     fn state(&self, state: State);
     /// The other side estimates that it can receive this much (REMB).

@@ -15,6 +15,8 @@ use rtc::rtcp;
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtcp::payload_feedbacks::receiver_estimated_maximum_bitrate::ReceiverEstimatedMaximumBitrate;
+use rtc::rtcp::receiver_report::ReceiverReport;
+use rtc::rtcp::reception_report::ReceptionReport;
 use rtc::rtcp::sender_report::SenderReport;
 use rtc::rtp;
 use rtc::sansio::Protocol;
@@ -124,11 +126,14 @@ impl Tap {
         let any = packet.as_any();
         let ours = self.link.video.ssrc;
         if let Some(report) = any.downcast_ref::<SenderReport>() {
+            self.receptions(&report.reports);
             for (kind, inbound) in [(Kind::Audio, &self.audio), (Kind::Video, &self.video)] {
                 if inbound.ssrc() == Some(report.ssrc) {
                     uplink.sender_report(kind, NtpTime(report.ntp_time), report.rtp_time);
                 }
             }
+        } else if let Some(report) = any.downcast_ref::<ReceiverReport>() {
+            self.receptions(&report.reports);
         } else if let Some(pli) = any.downcast_ref::<PictureLossIndication>() {
             if pli.media_ssrc == ours {
                 uplink.keyframe_requested();
@@ -141,6 +146,15 @@ impl Tap {
             && remb.bitrate >= 0.0
         {
             uplink.bandwidth(remb.bitrate as u64);
+        }
+    }
+
+    /// What the other side says of the streams that it is sent.
+    fn receptions(&self, reports: &[ReceptionReport]) {
+        let ours = [self.link.audio.ssrc, self.link.video.ssrc];
+        for report in reports.iter().filter(|report| ours.contains(&report.ssrc)) {
+            let part = f32::from(report.fraction_lost) / 256.0;
+            self.link.uplink.not_received(part);
         }
     }
 

@@ -18,6 +18,7 @@ use crate::peer;
 use crate::quiet::{Quiet, REFUSED};
 use crate::room::activity::BLOCK;
 use crate::room::floor::Entry;
+use crate::room::links::Links;
 use crate::room::mixes::Ear;
 use crate::room::output::{Ended, Feed, Wish};
 use crate::room::state::{Change, Effect, Event, MixPolicy, Settings, State, View};
@@ -82,6 +83,17 @@ pub enum Command {
     },
     /// What somebody wishes to see.
     View(ParticipantId, View),
+    /// How loud somebody wants to hear somebody, in percent; the reply is whether they are here.
+    Volume {
+        /// Who listens.
+        id: ParticipantId,
+        /// Whom.
+        who: ParticipantId,
+        /// Of what everybody hears.
+        percent: u16,
+        /// Whether it was taken.
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
     /// Somebody's video track carries their screen from now on, or their camera again.
     Share(ParticipantId, bool),
     /// Change the room's settings.
@@ -181,6 +193,8 @@ pub struct Summary {
     pub stage_size: usize,
     /// Newcomers wait until a host lets them in.
     pub waiting: bool,
+    /// Distinct pictures that are made for it, each by an encoder.
+    pub encoders: usize,
 }
 
 impl Summary {
@@ -223,6 +237,7 @@ pub struct Room {
     /// The first tick of each mix's present arrangement.
     shown: HashMap<MixId, (u64, MediaTime)>,
     speaking: Vec<ParticipantId>,
+    links: Links,
     context: Arc<Context>,
     commands: mpsc::WeakSender<Command>,
     inbox: mpsc::Receiver<Command>,
@@ -251,6 +266,7 @@ impl Room {
             members: HashMap::new(),
             shown: HashMap::new(),
             speaking: Vec::new(),
+            links: Links::default(),
             context,
             commands: weak,
             inbox,
@@ -291,7 +307,10 @@ impl Room {
                     None => return,
                 },
                 () = sleep => self.apply(Event::Wake),
-                _ = housekeeping.tick() => self.wiring.count_drops(),
+                _ = housekeeping.tick() => {
+                    self.wiring.count_drops();
+                    self.look_at_links();
+                }
                 _ = claims.tick() => {
                     let claims = self.wiring.take_claims();
                     self.apply(Event::Claims(claims));
@@ -320,6 +339,14 @@ impl Room {
             }
             Command::Resumed { id, reply } => self.resumed(id, reply),
             Command::View(id, view) => self.apply(Event::View { id, view }),
+            Command::Volume {
+                id,
+                who,
+                percent,
+                reply,
+            } => {
+                let _ = reply.send(self.volume(id, who, percent));
+            }
             Command::Share(id, on) => self.apply(Event::Share { id, on }),
             Command::Configure(change) => {
                 self.apply(Event::Configure(change));
@@ -437,6 +464,7 @@ impl Room {
         for line in self.talk.history() {
             self.tell(id, line);
         }
+        self.tell_links(id);
         let people = self.people();
         let welcome = Welcome { uplink, people };
         if reply.send(Ok(Answer::Welcome(welcome))).is_err() {
@@ -514,11 +542,40 @@ impl Room {
                 }
                 Step::Pin(id, pinned) => self.apply(Event::Pin { id, pinned }),
                 Step::Answer(who, admit) => self.answer(who, admit),
+                Step::Configure(change) => self.apply(Event::Configure(change)),
                 Step::Dismiss(id, reason) => self.dismiss(id, reason),
                 Step::DismissAll(reason) => self.dismiss_all(reason),
             }
         }
         Ok(())
+    }
+
+    fn volume(
+        &mut self,
+        id: ParticipantId,
+        who: ParticipantId,
+        percent: u16,
+    ) -> Result<(), Refusal> {
+        if self.talk.floor.watches(who) {
+            return Err(refuse(ErrorCode::NotThere, "they are not in the room"));
+        }
+        self.apply(Event::Volume { id, who, percent });
+        Ok(())
+    }
+
+    /// Looks at everybody's connection, and tells what changed.
+    fn look_at_links(&mut self) {
+        if self.links.look(&self.wiring.take_receptions()) {
+            let links = self.links.told();
+            self.tell_all(&Message::Links { links });
+        }
+    }
+
+    fn tell_links(&self, id: ParticipantId) {
+        let links = self.links.told();
+        if !links.is_empty() {
+            self.tell(id, Message::Links { links });
+        }
     }
 
     fn dismiss_all(&mut self, reason: ByeReason) {
@@ -548,6 +605,7 @@ impl Room {
         for line in self.talk.history() {
             self.tell(id, line);
         }
+        self.tell_links(id);
         if let Some(mix) = self.state.video_mixes().of(id) {
             self.send_tiles(mix, Some(id));
         }
@@ -702,6 +760,13 @@ impl Room {
     fn apply(&mut self, event: Event) {
         let effects = self.state.apply(clock::now(), event);
         self.wiring.carry_out(&self.state, &effects);
+        let encoders =
+            |effect: &Effect| matches!(effect, Effect::OpenVideo(..) | Effect::CloseVideo(_));
+        if effects.iter().any(encoders) {
+            let encoders = self.state.video_mixes().iter().count();
+            self.summary
+                .send_modify(|summary| summary.encoders = encoders);
+        }
         for effect in &effects {
             match effect {
                 Effect::ListenVideo(who, Some(mix)) => self.send_tiles(*mix, Some(*who)),
@@ -749,6 +814,7 @@ impl Room {
             names: people.iter().map(|p| p.name.clone()).collect(),
             people,
             waiting: self.talk.floor.held(),
+            encoders: self.state.video_mixes().iter().count(),
             ..Summary::of(self.state.settings())
         });
         self.tell_all(&self.who_is_in());
@@ -761,11 +827,14 @@ impl Room {
     fn who_is_in(&self) -> Message {
         let people = self.people();
         let viewers = self.state.people().len() - people.len();
+        let settings = self.state.settings();
         Message::People {
             people,
             viewers,
             locked: self.talk.floor.locked(),
             held: self.talk.floor.held(),
+            layout: settings.layout,
+            stage_size: settings.stage_size,
         }
     }
 

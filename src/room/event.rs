@@ -149,6 +149,15 @@ pub enum Event {
         /// What it wants.
         wish: Option<Wish>,
     },
+    /// How loud somebody wants to hear somebody else.
+    Volume {
+        /// Who listens.
+        id: ParticipantId,
+        /// Whom.
+        who: ParticipantId,
+        /// 0 to 200; 100 is as everybody hears them.
+        percent: u16,
+    },
     /// The time that [`State::wake_at`](crate::room::state::State::wake_at) named has come.
     Wake,
 }
@@ -180,6 +189,25 @@ pub struct Change {
     /// Newcomers wait until a host lets them in.
     #[serde(default)]
     pub waiting: Option<bool>,
+}
+
+impl Change {
+    /// The change, if there can be such a room; otherwise what is wrong.
+    pub fn checked(self) -> Result<Self, &'static str> {
+        match self.stage_size {
+            Some(size) if !(1..=49).contains(&size) => Err("stage_size: from 1 to 49"),
+            _ => Ok(self),
+        }
+    }
+}
+
+/// What makes two sums the same one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AudioKey {
+    /// Whose voice is left out; none: nobody's.
+    pub without: Option<ParticipantId>,
+    /// To whose taste it is made: they want some louder or softer.
+    pub tuned: Option<ParticipantId>,
 }
 
 /// What makes two mixes the same one: whoever's is equal shares the encoder.

@@ -173,6 +173,14 @@ impl Floor {
         self.here.get(&id).is_some_and(|here| here.standing.host)
     }
 
+    /// Refuses whoever may not moderate.
+    pub fn only_host(&self, id: ParticipantId) -> Result<(), Refusal> {
+        match self.host(id) {
+            true => Ok(()),
+            false => Err(refuse(ErrorCode::NotHost, "only a host may do this")),
+        }
+    }
+
     /// Whether they may not be heard.
     pub fn silenced(&self, id: ParticipantId) -> bool {
         self.here
@@ -213,9 +221,7 @@ impl Floor {
         act: Act,
         who: Option<ParticipantId>,
     ) -> Result<Verdict, Refusal> {
-        if !self.host(by) {
-            return Err(refuse(ErrorCode::NotHost, "only a host may do this"));
-        }
+        self.only_host(by)?;
         let waits = matches!(act, Act::Admit | Act::Refuse);
         if !waits && who.is_some_and(|who| self.watches(who)) {
             return Err(refuse(ErrorCode::NotThere, "they are not in the room"));

@@ -80,8 +80,7 @@ impl Member {
     pub async fn say(&self, say: Say) -> Result<(), Refusal> {
         let (id, (reply, answer)) = (self.id, oneshot::channel());
         let _ = self.room.send(Command::Say { id, say, reply }).await;
-        let ended = |_| Err(refuse(ErrorCode::Unavailable, "the room has ended"));
-        answer.await.unwrap_or_else(ended)
+        answer.await.unwrap_or_else(|_| Err(ended()))
     }
 
     /// What was told may not have arrived: everything that is not told anew by itself is told once
@@ -98,6 +97,20 @@ impl Member {
         let _ = self.room.send(Command::View(self.id, view)).await;
     }
 
+    /// Tells the room how loud, in percent, this one wants to hear somebody.
+    pub async fn volume(&self, who: ParticipantId, percent: u16) -> Result<(), Refusal> {
+        let (reply, answer) = oneshot::channel();
+        let id = self.id;
+        let command = Command::Volume {
+            id,
+            who,
+            percent,
+            reply,
+        };
+        let _ = self.room.send(command).await;
+        answer.await.unwrap_or_else(|_| Err(ended()))
+    }
+
     /// Tells the room that the video track carries the screen from now on, or the camera again.
     pub async fn share(&self, on: bool) {
         let _ = self.room.send(Command::Share(self.id, on)).await;
@@ -108,6 +121,10 @@ impl Member {
         let id = self.id;
         let _ = self.room.send(Command::Mute { id, audio, video }).await;
     }
+}
+
+fn ended() -> Refusal {
+    refuse(ErrorCode::Unavailable, "the room has ended")
 }
 
 impl Drop for Member {

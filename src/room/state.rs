@@ -22,7 +22,7 @@ use crate::room::speaker::{Decoded, Speakers};
 use crate::room::stage::{Stage, Wish};
 
 pub use crate::room::event::{
-    Arrangement, Change, Effect, Event, MixPolicy, Place, Settings, VideoKey, View,
+    Arrangement, AudioKey, Change, Effect, Event, MixPolicy, Place, Settings, VideoKey, View,
 };
 
 /// Somebody who mutes keeps their own sum for this long, so that a quick unmute changes nothing
@@ -63,6 +63,9 @@ pub struct Person {
     live: bool,
     receives_video: Option<VideoCodec>,
     receives_audio: bool,
+    /// How loud others are to be for them, in percent of what everybody hears; without those for
+    /// whom that is 100.
+    pub volumes: BTreeMap<ParticipantId, u16>,
     /// Until when the own sum is kept although nothing is contributed to it.
     own_sum_until: Option<MediaTime>,
 }
@@ -95,8 +98,7 @@ pub struct State {
     large: Option<(ParticipantId, MediaTime)>,
     /// Tracks that are decoded.
     decoding: BTreeSet<(ParticipantId, Kind)>,
-    /// Keyed by whose voice is left out; `None`: nobody's.
-    audio: Mixes<Option<ParticipantId>>,
+    audio: Mixes<AudioKey>,
     layouts: u64,
 }
 
@@ -140,7 +142,7 @@ impl State {
         let opened = video.opened.into_iter();
         effects.extend(opened.map(|(mix, key)| Effect::OpenVideo(mix, key)));
         let opened = audio.opened.into_iter();
-        effects.extend(opened.map(|(mix, without)| Effect::OpenAudio(mix, without)));
+        effects.extend(opened.map(|(mix, key)| Effect::OpenAudio(mix, key.without)));
         let moved = video.moved.into_iter();
         effects.extend(moved.map(|(ear, mix)| match ear {
             Ear::Person(who) => Effect::ListenVideo(who, mix),
@@ -154,6 +156,7 @@ impl State {
         effects.extend(video.closed.into_iter().map(Effect::CloseVideo));
         effects.extend(audio.closed.into_iter().map(Effect::CloseAudio));
         let (rearranged, announce) = (self.arrange(), noted == Noted::People);
+        let rearranged = rearranged || noted == Noted::Volume;
         // Mute changes the sources of a sum without changing any mix.
         if rearranged || announce || !effects.is_empty() {
             effects.push(Effect::Replan);
@@ -190,7 +193,7 @@ impl State {
     }
 
     /// The distinct sums.
-    pub fn audio_mixes(&self) -> &Mixes<Option<ParticipantId>> {
+    pub fn audio_mixes(&self) -> &Mixes<AudioKey> {
         &self.audio
     }
 
@@ -247,6 +250,7 @@ impl State {
                     live: false,
                     receives_video: None,
                     receives_audio: false,
+                    volumes: BTreeMap::new(),
                     own_sum_until: None,
                 };
                 self.people.insert(id, person);
@@ -255,6 +259,9 @@ impl State {
             Event::Left { id } => {
                 self.speakers.forget(id);
                 self.decoding.retain(|(who, _)| *who != id);
+                for person in self.people.values_mut() {
+                    person.volumes.remove(&id);
+                }
                 self.people.remove(&id).is_some()
             }
             Event::Media { id, audio, video } => {
@@ -345,6 +352,18 @@ impl State {
                     None => self.outputs.remove(&id),
                 };
                 false
+            }
+            Event::Volume { id, who, percent } => {
+                let heard = who != id && self.people.get(&who).is_some_and(|p| !p.view);
+                self.change(id, |p| {
+                    match percent {
+                        100 => p.volumes.remove(&who),
+                        _ if heard => p.volumes.insert(who, percent),
+                        _ => None,
+                    };
+                    false
+                });
+                return Noted::Volume;
             }
             Event::Wake => false,
         };
@@ -540,15 +559,25 @@ impl State {
     }
 
     /// The sum each listener is to hear: without themselves while they may be in it.
-    fn wanted_audio(&mut self, now: MediaTime) -> BTreeMap<Ear, Option<ParticipantId>> {
+    fn wanted_audio(&mut self, now: MediaTime) -> BTreeMap<Ear, AudioKey> {
         let outputs = self.outputs.iter().filter(|(_, wish)| wish.audio);
-        let mut wanted: BTreeMap<_, _> = outputs.map(|(id, _)| (Ear::Output(*id), None)).collect();
+        let everybody = AudioKey {
+            without: None,
+            tuned: None,
+        };
+        let mut wanted: BTreeMap<_, _> = outputs
+            .map(|(id, _)| (Ear::Output(*id), everybody))
+            .collect();
         for (id, person) in &mut self.people {
             person.own_sum_until = person.own_sum_until.filter(|until| *until > now);
             if person.receives_audio {
                 let heard = person.audible() && self.decoding.contains(&(*id, Kind::Audio));
                 let own = heard || person.own_sum_until.is_some();
-                wanted.insert(Ear::Person(*id), own.then_some(*id));
+                let key = AudioKey {
+                    without: own.then_some(*id),
+                    tuned: (!person.volumes.is_empty()).then_some(*id),
+                };
+                wanted.insert(Ear::Person(*id), key);
             }
         }
         wanted
@@ -608,5 +637,7 @@ enum Noted {
     People,
     /// Only what is heard.
     Sound,
+    /// How loud somebody is for somebody.
+    Volume,
     Other,
 }

@@ -6,6 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use crate::allowance::{Allowance, Rate};
 use crate::clock::MediaTime;
 use crate::id::{DisplayName, ParticipantId, SessionKey};
+use crate::room::event::Change;
 use crate::room::floor::Floor;
 use crate::signalling::{Act, ByeReason, ChatLine, ErrorCode, Message, Reaction};
 
@@ -53,6 +54,8 @@ pub enum Say {
     Hand(bool),
     /// A host's word.
     Moderate(Act, Option<ParticipantId>),
+    /// How a host wishes the room to be.
+    Configure(Change),
 }
 
 /// What has to be done about it.
@@ -70,6 +73,8 @@ pub enum Step {
     Pin(ParticipantId, bool),
     /// One who waits, or all, may come in or not.
     Answer(Option<ParticipantId>, bool),
+    /// The room is to be another.
+    Configure(Change),
     /// They must go.
     Dismiss(ParticipantId, ByeReason),
     /// Everybody must go.
@@ -162,6 +167,14 @@ impl Talk {
             Say::Hand(raised) => {
                 self.floor.raise(from, raised);
                 Ok(vec![Step::Announce])
+            }
+            Say::Configure(change) => {
+                self.floor.only_host(from)?;
+                let change = change.checked().map_err(|why| Refusal {
+                    code: ErrorCode::BadValue,
+                    text: why.into(),
+                })?;
+                Ok(vec![Step::Configure(change)])
             }
             Say::Moderate(act, who) => {
                 let verdict = self.floor.moderate(from, act, who)?;

@@ -14,6 +14,7 @@ use crate::decode::{audio, sync::Sync, video};
 use crate::media::{AudioLevel, Kind, RtpPacket, VideoCodec};
 use crate::peer;
 use crate::room::activity::Background;
+use crate::room::links::{Meter, Reception};
 use crate::room::speaker::Claims;
 
 /// Packets kept for a decoder that is being built: a first keyframe has some 30, and building
@@ -50,6 +51,7 @@ pub struct Uplink {
     audio: Slot<audio::Decoder>,
     said: Mutex<Said>,
     keyframe_asked: AtomicBool,
+    meter: Mutex<Meter>,
 }
 
 /// A decoder, or the packets that wait for one.
@@ -164,6 +166,7 @@ impl Uplink {
             audio: Slot::new(KEPT_SOUND),
             said: Mutex::default(),
             keyframe_asked: AtomicBool::new(false),
+            meter: Mutex::default(),
         }
     }
 
@@ -212,6 +215,15 @@ impl Uplink {
         said.background.hear(level) > 0 && !said.told
     }
 
+    /// How the connection was since the last call.
+    pub fn take_reception(&self) -> Reception {
+        self.meter().take()
+    }
+
+    fn meter(&self) -> MutexGuard<'_, Meter> {
+        self.meter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn said(&self) -> MutexGuard<'_, Said> {
         self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -238,6 +250,7 @@ impl peer::Uplink for Uplink {
     }
 
     fn packet(&self, kind: Kind, packet: RtpPacket) {
+        self.meter().packet(kind, &packet);
         match kind {
             Kind::Video => {
                 self.video.packet(packet, video::Decoder::push);
@@ -266,6 +279,10 @@ impl peer::Uplink for Uplink {
 
     fn state(&self, state: peer::State) {
         (self.tell)(UplinkEvent::State(state));
+    }
+
+    fn not_received(&self, part: f32) {
+        self.meter().reported(part);
     }
 
     fn bandwidth(&self, _bits_per_second: u64) {

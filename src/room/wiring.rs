@@ -18,10 +18,11 @@ use crate::mix;
 use crate::mix::plan::{self, MixEvent, MixId};
 use crate::peer::Peer;
 use crate::room::codecs::Codecs;
+use crate::room::links::Reception;
 use crate::room::mixes::Mix;
 use crate::room::output::{Ended, Feed};
 use crate::room::speaker::Claims;
-use crate::room::state::{Effect, Place, State, VideoKey};
+use crate::room::state::{AudioKey, Effect, Place, State, VideoKey};
 use crate::room::uplink::Uplink;
 use crate::stats::{Counted, Stats};
 
@@ -233,6 +234,14 @@ impl Wiring {
             .iter()
             .map(|(id, s)| (*id, s.uplink.take_claims()));
         claims.filter(|(_, c)| *c != Claims::default()).collect()
+    }
+
+    /// How everybody's connection was since the last call, of those who have one.
+    pub fn take_receptions(&self) -> Vec<(ParticipantId, Reception)> {
+        let seats = self.seats.iter().filter(|(_, seat)| seat.peer.is_some());
+        seats
+            .map(|(id, seat)| (*id, seat.uplink.take_reception()))
+            .collect()
     }
 
     /// Builds a track's decoder, or ends it.
@@ -497,7 +506,8 @@ impl Wiring {
         let mixes = state.audio_mixes().iter().filter_map(|(id, mix)| {
             Some(plan::AudioMix {
                 id,
-                without: mix.key,
+                without: mix.key.without,
+                gains: gains(state, mix.key),
                 output: self.audio.get(&id)?.clone(),
             })
         });
@@ -562,6 +572,15 @@ impl<T: Fanned> Line<T> {
             self.at = Some(mix);
         }
     }
+}
+
+/// How loud the voices of a sum are that are not as everybody hears them.
+fn gains(state: &State, key: AudioKey) -> Vec<(ParticipantId, f32)> {
+    let person = key.tuned.and_then(|id| state.people().get(&id));
+    let volumes = person.into_iter().flat_map(|person| &person.volumes);
+    volumes
+        .map(|(who, percent)| (*who, f32::from(*percent) / 100.0))
+        .collect()
 }
 
 fn listener_id(id: ParticipantId) -> ListenerId {

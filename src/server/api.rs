@@ -131,12 +131,9 @@ pub async fn configure(
 ) -> Result<Response, Problem> {
     let name = allowed(&app, from, &room, &headers)?;
     let Json(change) = body.map_err(|error| Problem::bad_request(error.body_text()))?;
-    if change
-        .stage_size
-        .is_some_and(|size| !(1..=49).contains(&size))
-    {
-        return Err(Problem::bad_request("stage_size: from 1 to 49".into()));
-    }
+    let change = change
+        .checked()
+        .map_err(|why| Problem::bad_request(why.into()))?;
     let summary = app.rooms.configure(&name, change).await;
     let summary = summary.ok_or_else(|| Problem::not_found("nobody is in this room"))?;
     Ok(Json(RoomEntry { name, summary }).into_response())

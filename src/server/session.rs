@@ -11,7 +11,7 @@ use crate::id::{DisplayName, RoomName, SessionKey};
 use crate::media::VideoCodec;
 use crate::peer;
 use crate::quiet::{Quiet, REFUSED, cut};
-use crate::room::event::View;
+use crate::room::event::{Change, View};
 use crate::room::registry::{Admission, JoinError, Phase, Wait};
 use crate::room::talk::{Refusal, Say, refuse};
 use crate::server::line::{Closing, Heard, Line, Over};
@@ -219,6 +219,14 @@ impl<L: Line> Session<L> {
             Command::React { reaction } => self.say(Say::React(reaction)).await,
             Command::Hand { raised } => self.say(Say::Hand(raised)).await,
             Command::Moderate { act, who } => self.say(Say::Moderate(act, who)).await,
+            Command::Configure { layout, stage_size } => {
+                let change = Change {
+                    layout,
+                    stage_size,
+                    ..Change::default()
+                };
+                self.say(Say::Configure(change)).await
+            }
             Command::Ping {} => Ok(AckResult::Done {}),
             Command::View {
                 layout,
@@ -235,6 +243,15 @@ impl<L: Line> Session<L> {
                     Ok(AckResult::Done {})
                 }
                 Err(refusal) => Err(refusal),
+            },
+            Command::Volume { who, gain } => match (self.seated(), (0.0..=2.0).contains(&gain)) {
+                (Ok(seat), true) => {
+                    let percent = (gain * 100.0).round() as u16;
+                    let taken = seat.member.volume(who, percent).await;
+                    taken.map(|()| AckResult::Done {})
+                }
+                (Ok(_), false) => Err(refuse(ErrorCode::BadValue, "gain: from 0 to 2")),
+                (Err(refusal), _) => Err(refusal),
             },
             Command::Share { on } => match self.seated() {
                 Ok(seat) => {

@@ -3,10 +3,10 @@
 use bytes::Bytes;
 
 use crate::encode::audio::{Encoder, Error};
-use crate::id::ParticipantId;
 use crate::media::AUDIO_FRAME;
 use crate::mix::audio::limit::Limiter;
 use crate::mix::audio::sum::Mixer;
+use crate::mix::audio::taste::Taste;
 use crate::stats::Stats;
 
 /// Silent packets encoded before the last one is repeated instead: 200 ms are ten times what the
@@ -49,10 +49,10 @@ impl Bus {
         })
     }
 
-    /// The Opus packet of this tick: the mixer's sum without `who`.
-    pub fn packet(&mut self, mixer: &Mixer, who: Option<ParticipantId>) -> Result<Bytes, Error> {
+    /// The Opus packet of this tick: the mixer's sum to this taste.
+    pub fn packet(&mut self, mixer: &Mixer, taste: &Taste) -> Result<Bytes, Error> {
         let mut sum = [0.0; AUDIO_FRAME];
-        let sounds = mixer.without(who, &mut sum);
+        let sounds = mixer.to_taste(taste, &mut sum);
         if sounds || !self.limiter.is_empty() {
             self.silences = 0;
         } else if self.silences >= SILENCES {
@@ -74,6 +74,7 @@ impl Bus {
 mod tests {
     use super::*;
     use crate::decode::audio::Pulled;
+    use crate::id::ParticipantId;
     use crate::media::AUDIO_CLOCK;
     use crate::mix::audio::probe::{amplitude, decibels, largest_step, to_f32, tone};
 
@@ -107,7 +108,7 @@ mod tests {
                 }
             });
             let own = Some(ParticipantId(1));
-            let packet = self.bus.packet(&self.mixer, own).expect("encodes");
+            let packet = self.bus.packet(&self.mixer, &own.into()).expect("encodes");
             let mut samples = [0; AUDIO_FRAME];
             let decoded = self.decoder.decode(&packet, &mut samples, false);
             assert_eq!(decoded.expect("decodes"), AUDIO_FRAME);

@@ -14,12 +14,16 @@ use crate::encode::audio::Error;
 use crate::id::ParticipantId;
 use crate::mix::audio::bus::Bus;
 use crate::mix::audio::sum::Mixer;
+use crate::mix::audio::taste::Taste;
 use crate::mix::plan::MixId;
 use crate::stats::Stats;
 
 /// Ticks for which the sums must have been the same: after 1.5 s, what limiter, rate control and
 /// prediction remember of before is gone. Longer than the pauses between sentences, too.
 const SHARE_AFTER: u32 = 75;
+
+/// A mix as the plan has it: who is left out, and who is louder or softer.
+pub type Wanted<'a> = (MixId, Option<ParticipantId>, &'a [(ParticipantId, f32)]);
 
 /// The mixes of a room.
 #[derive(Debug, Default)]
@@ -33,8 +37,9 @@ pub struct Desk {
 #[derive(Debug)]
 struct Mix {
     id: MixId,
-    without: Option<ParticipantId>,
-    /// Ticks for which its listener has added nothing to the sum.
+    taste: Taste,
+    /// Ticks for which its sum has been everybody's: its listener added nothing to it, and those
+    /// whom they want louder or softer did not either.
     quiet: u32,
     way: Way,
 }
@@ -50,12 +55,12 @@ enum Way {
 
 impl Desk {
     /// Sets which mixes there are.
-    pub fn arrange(&mut self, mixes: impl IntoIterator<Item = (MixId, Option<ParticipantId>)>) {
+    pub fn arrange<'a>(&mut self, mixes: impl IntoIterator<Item = Wanted<'a>>) {
         let mut before = std::mem::take(&mut self.mixes);
-        for (id, without) in mixes {
+        for (id, without, gains) in mixes {
             let kept = before.iter().position(|mix| mix.id == id);
             let mut mix = kept.map_or_else(|| Mix::new(id), |at| before.swap_remove(at));
-            mix.without = without;
+            mix.taste.set(without, gains);
             self.mixes.push(mix);
         }
         // A leader that goes hands its encoder on.
@@ -76,8 +81,8 @@ impl Desk {
         mut send: impl FnMut(usize, Result<Bytes, Error>),
     ) {
         for mix in &mut self.mixes {
-            let heard = mixer.hears(mix.without);
-            mix.quiet = if heard {
+            let differs = mixer.differs(&mix.taste);
+            mix.quiet = if differs {
                 0
             } else {
                 mix.quiet.saturating_add(1)
@@ -103,6 +108,9 @@ impl Desk {
                 shared = packet.as_ref().ok().cloned();
             }
             send(index, packet);
+        }
+        for mix in &mut self.mixes {
+            mix.taste.step();
         }
     }
 
@@ -178,7 +186,7 @@ impl Mix {
     fn new(id: MixId) -> Self {
         Self {
             id,
-            without: None,
+            taste: Taste::default(),
             quiet: 0,
             way: Way::New,
         }
@@ -190,7 +198,7 @@ impl Mix {
             Way::Own(bus) => bus,
             _ => Box::new(Bus::start(stats)?),
         };
-        let packet = bus.packet(mixer, self.without)?;
+        let packet = bus.packet(mixer, &self.taste)?;
         self.way = Way::Own(bus);
         Ok(packet)
     }
@@ -255,8 +263,9 @@ mod tests {
             }
         }
 
-        fn mixes() -> impl Iterator<Item = (MixId, Option<ParticipantId>)> {
-            (0..=PEOPLE).map(|n| (MixId(n as u64), (n < PEOPLE).then(|| who(n))))
+        fn mixes() -> impl Iterator<Item = Wanted<'static>> {
+            let without = |n| (n < PEOPLE).then(|| who(n));
+            (0..=PEOPLE).map(move |n| (MixId(n as u64), without(n), &[][..]))
         }
 
         /// One tick, in which the first person talks and others play a tone if they `play`.
@@ -283,7 +292,7 @@ mod tests {
             assert_eq!(sent, self.desk.mixes.len(), "a packet for each mix");
             for (index, bus) in self.plain.iter_mut().enumerate() {
                 let own = (index < PEOPLE).then(|| who(index));
-                let packet = bus.packet(&self.mixer, own).expect("encodes");
+                let packet = bus.packet(&self.mixer, &own.into()).expect("encodes");
                 heard[index]
                     .plain
                     .extend(decode(&mut self.plain_decoders[index], &packet));
@@ -345,7 +354,8 @@ mod tests {
         let mut heard = heard();
         (0..100).for_each(|tick| room.tick(tick, &[], &mut heard));
         assert_eq!(room.desk.leader, Some(MixId(1)));
-        room.desk.arrange(Room::mixes().filter(|(id, _)| id.0 != 1));
+        room.desk
+            .arrange(Room::mixes().filter(|(id, ..)| id.0 != 1));
         assert_eq!(room.desk.leader, Some(MixId(2)));
         assert_eq!(room.desk.encoders(), 2);
         // All leave.

@@ -19,6 +19,7 @@ mod ramp;
 mod speech;
 mod strip;
 mod sum;
+mod taste;
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -188,7 +189,7 @@ impl Worker {
             .arrange(plan.sources.iter().map(|s| (s.who, s.muted)));
         self.mixer.heard = plan.heard;
         self.desk
-            .arrange(plan.mixes.iter().map(|mix| (mix.id, mix.without)));
+            .arrange(plan.mixes.iter().map(|m| (m.id, m.without, &m.gains[..])));
         self.plan = plan;
     }
 
@@ -247,6 +248,7 @@ mod tests {
         let mix = AudioMix {
             id: MixId(id),
             without: without.map(ParticipantId),
+            gains: Vec::new(),
             output,
         };
         (mix, receiver)
@@ -474,7 +476,7 @@ mod tests {
                 let mixed = crate::stats::process_cpu_seconds();
                 for (n, bus) in buses.iter_mut().enumerate() {
                     let own = Some(ParticipantId(n as u32));
-                    bus.packet(&mixer, own).expect("encodes");
+                    bus.packet(&mixer, &own.into()).expect("encodes");
                 }
                 spent[0] += mixed - begun;
                 spent[1] += crate::stats::process_cpu_seconds() - mixed;

@@ -9,6 +9,7 @@ use crate::decode::audio::Pulled;
 use crate::id::ParticipantId;
 use crate::media::AUDIO_FRAME;
 use crate::mix::audio::strip::{FULL_SCALE, Strip};
+use crate::mix::audio::taste::Taste;
 use crate::mix::plan::Level;
 
 /// Ticks between reports of levels: 100 ms.
@@ -126,9 +127,27 @@ impl Mixer {
         true
     }
 
-    /// Whether `who` is in the sum of this tick.
-    pub fn hears(&self, who: Option<ParticipantId>) -> bool {
-        self.own(who).is_some()
+    /// The sum of this tick to somebody's taste; otherwise as [`Mixer::without`].
+    pub fn to_taste(&self, taste: &Taste, out: &mut [f32; AUDIO_FRAME]) -> bool {
+        let sounds = self.without(taste.without, out);
+        for gain in taste.gains() {
+            let Some(voice) = self.own(Some(gain.who)) else {
+                continue;
+            };
+            let step = (gain.to - gain.from) / AUDIO_FRAME as f32;
+            for (n, (out, voice)) in out.iter_mut().zip(voice).enumerate() {
+                let more = gain.from + step * n as f32 - 1.0;
+                *out += more * *voice as f32 / FULL_SCALE;
+            }
+        }
+        sounds
+    }
+
+    /// Whether the sum of this tick to this taste is another than everybody's.
+    pub fn differs(&self, taste: &Taste) -> bool {
+        let voices = taste.gains().iter().map(|gain| Some(gain.who));
+        let mut voices = voices.chain([taste.without]);
+        voices.any(|who| self.own(who).is_some())
     }
 
     /// The levels of all sources, every 100 ms if somebody's changed noticeably.
@@ -244,6 +263,47 @@ mod tests {
 
     fn tones(source: usize, tick: usize) -> (Pulled, [i16; AUDIO_FRAME]) {
         (Pulled::Speech, tone(PITCHES[source], 0.1, tick))
+    }
+
+    #[test]
+    fn one_listener_has_some_louder_or_softer_without_a_click() {
+        let mut mixer = Mixer::default();
+        mixer.arrange(everybody(4));
+        let mut taste = Taste::from(Some(who(0)));
+        assert!(mixer.without(None, &mut [0.0; AUDIO_FRAME]) || !mixer.differs(&taste));
+        let mut heard = Vec::new();
+        for tick in 0..200 {
+            match tick {
+                50 => taste.set(Some(who(0)), &[(who(1), 0.0), (who(2), 2.0)]),
+                150 => taste.set(Some(who(0)), &[]),
+                _ => {}
+            }
+            mixer.tick(|source, samples| {
+                let (pulled, made) = tones(source, tick);
+                *samples = made;
+                pulled
+            });
+            let mut block = [0.0; AUDIO_FRAME];
+            assert!(mixer.to_taste(&taste, &mut block) && mixer.differs(&taste));
+            taste.step();
+            heard.extend(block);
+        }
+        assert!(taste.gains().is_empty(), "back to everybody's");
+        let at = |from: usize, pitch: f32| {
+            let second = &heard[from * AUDIO_FRAME..(from + 50) * AUDIO_FRAME];
+            decibels(amplitude(second, f64::from(pitch)))
+        };
+        let [own, silent, loud, same, ..] = PITCHES;
+        for from in [51, 100] {
+            assert!(at(from - 51, own) < -110.0);
+        }
+        assert!(at(75, silent) < -100.0, "{}", at(75, silent));
+        let (before, doubled) = (at(0, loud), at(75, loud));
+        assert!((doubled - before - 6.0).abs() < 0.5, "{before} {doubled}");
+        assert!((at(75, same) - at(0, same)).abs() < 0.5);
+        // A step of the gain would be as large as a sample of the tone; a ramp is as any sine's.
+        let most = largest_step(&heard[10 * AUDIO_FRAME..50 * AUDIO_FRAME]);
+        assert!(largest_step(&heard[10 * AUDIO_FRAME..]) < 2.0 * most);
     }
 
     #[test]
@@ -396,7 +456,7 @@ mod tests {
         };
         let heard = listen(&mut mixer, None, 0..50, dither);
         assert!(heard.iter().all(|s| *s == 0.0));
-        assert!(!mixer.hears(Some(who(0))));
+        assert!(!mixer.differs(&Some(who(0)).into()));
     }
 
     #[test]
