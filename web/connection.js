@@ -2,6 +2,7 @@
 
 import { Flow, LOOK_MS, SILENT_MS } from './flow.js';
 import { Lost } from './signalling.js';
+import { encoding } from './uplink.js';
 
 /**
  * @typedef {import('./media.js').Kind} Kind
@@ -19,8 +20,6 @@ import { Lost } from './signalling.js';
  *   has another network. Told again as long as it is so. Without, the paths are sought anew at once.
  */
 
-/** Enough for 640x360 at 25 pictures a second; a tile never shows more. */
-const VIDEO_BITRATE = 1_200_000;
 /** Least time between two ICE restarts: one must have the time to succeed. */
 const RESTART_GAP_MS = 2_500;
 /** How long to go without a connection before joining anew is the better hope. */
@@ -34,6 +33,8 @@ export class Connection {
   #transceivers;
   /** @type {Promise<void>} */
   #exchanges = Promise.resolve();
+  /** @type {Promise<void>} */
+  #encoded = Promise.resolve();
   /** Candidates that must not overtake their offer. @type {RTCIceCandidate[] | null} */
   #early = [];
   #restarted = -Infinity;
@@ -59,7 +60,7 @@ export class Connection {
     const video = this.#pc.addTransceiver('video', {
       direction,
       streams,
-      ...(setup.view ? {} : { sendEncodings: [{ maxBitrate: VIDEO_BITRATE }] }),
+      ...(setup.view ? {} : { sendEncodings: [encoding('camera', null, 0)] }),
     });
     const codecs = RTCRtpReceiver.getCapabilities?.('video')?.codecs ?? [];
     if (codecs.length > 0 && video.setCodecPreferences) video.setCodecPreferences(ordered(codecs, setup.codec));
@@ -84,6 +85,22 @@ export class Connection {
   async replace(kind, track) {
     const { sender } = this.#transceivers[kind];
     if (!this.#setup.view && sender.track !== track) await sender.replaceTrack(track);
+  }
+
+  /**
+   * Encodes the video so from now on.
+   * @param {import('./uplink.js').Encoding} how
+   */
+  encode(how) {
+    // One at a time: parameters that were read before the last change are refused.
+    this.#encoded = this.#encoded.then(async () => {
+      const { sender } = this.#transceivers.video;
+      const parameters = sender.getParameters();
+      const [encoding] = parameters.encodings;
+      if (!encoding || Object.entries(how).every(([name, value]) => Reflect.get(encoding, name) === value)) return;
+      Object.assign(encoding, how);
+      await sender.setParameters(parameters);
+    }).catch(() => {}); // It is some bits more then, or this connection is over.
   }
 
   /**

@@ -1,5 +1,7 @@
 /** The few things that every module does with the document. */
 
+import { t } from './i18n.js';
+
 /**
  * The element the page is known to have.
  * @template {Element} T
@@ -48,6 +50,11 @@ export function icon(name) {
  */
 export function sign(name, words) {
   return make('span', { class: `sign ${name}`, title: words }, icon(name), make('span', { class: 'unseen' }, words));
+}
+
+/** How somebody's connection is, where that is worth a mark; `data-link` of a parent says which. */
+export function linkSigns() {
+  return [sign('link-fair', t('link_fair')), sign('link-poor', t('link_poor'))];
 }
 
 /** A raised hand and its place in the order; {@link showHand} fills it. */

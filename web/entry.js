@@ -15,6 +15,7 @@ export class Entry {
   #problem = find('#name-problem', HTMLElement);
   #who = find('#who', HTMLElement);
   #how = find('#how', HTMLElement);
+  #recorded = find('#recorded', HTMLElement);
   #audioOnly = find('#audio-only', HTMLButtonElement);
   #room;
   #view;
@@ -75,6 +76,8 @@ export class Entry {
     try {
       const here = await fetchRoom(this.#room);
       say(this.#who, here && here.participants > 0 ? t('who_is_in', { who: whoIsIn(here) }) : t('who_nobody'));
+      say(this.#recorded, here?.recording ? t('recording_on') : '');
+      this.#recorded.hidden = !here?.recording;
     } catch {
       say(this.#who, '');
     }

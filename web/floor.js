@@ -3,6 +3,7 @@
 import { find, icon, make, say } from './dom.js';
 import { t } from './i18n.js';
 import { openMenu } from './menu.js';
+import { idOf } from './tiles.js';
 
 /**
  * @typedef {import('./protocol.js').Reaction} Reaction
@@ -13,9 +14,10 @@ import { openMenu } from './menu.js';
  * @typedef {object} Hooks
  * @property {(command: import('./protocol.js').Command) => void} ask
  * @property {(id: string) => void} writeTo
- * @property {(id: string | null) => void} enlarge
- * @property {() => string | null} enlarged
- * @property {(id: string) => boolean} hasTile
+ * @property {(key: string | null) => void} enlarge
+ * @property {() => string | null} enlarged The key of a tile.
+ * @property {(key: string) => boolean} hasTile
+ * @property {(id: string, name: string, button: HTMLElement) => void} volume
  */
 
 /** Drawn here: not every system has a font for them. @type {readonly Reaction[]} */
@@ -63,31 +65,36 @@ export class Floor {
     this.#tools.dataset.shown = texts;
     this.#tools.replaceChildren(...tools.map(({ label, testid = '', danger, act }) => {
       const button = make('button', { type: 'button', 'data-testid': testid, ...(danger ? { class: 'danger' } : {}) }, label);
-      button.addEventListener('click', act);
+      if (act) button.addEventListener('click', act);
       return button;
     }));
   }
 
   /**
-   * The menu of somebody.
-   * @param {string} id
+   * The menu of somebody, or of their tile.
+   * @param {string} key Of the tile that is meant; anybody's id will do.
    * @param {HTMLElement} button
    */
-  menu(id, button) {
+  menu(key, button) {
+    const id = idOf(key);
     const { me, own, all } = this.#people;
     const person = all.find((one) => one.id === id);
     if (!person) return;
     const name = this.#people.label(id);
     /** @type {(Item | string)[]} */
     const items = [];
-    if (this.#hooks.enlarged() === id) items.push({ label: t('enlarge_end'), testid: 'enlarge', act: () => this.#hooks.enlarge(null) });
-    else if (this.#hooks.hasTile(id)) items.push({ label: t('enlarge'), testid: 'enlarge', act: () => this.#hooks.enlarge(id) });
+    if (this.#hooks.enlarged() === key) items.push({ label: t('enlarge_end'), testid: 'enlarge', act: () => this.#hooks.enlarge(null) });
+    else if (this.#hooks.hasTile(key)) items.push({ label: t('enlarge'), testid: 'enlarge', act: () => this.#hooks.enlarge(key) });
     if (id !== me && own) items.push({ label: t('write_to', { name }), testid: 'write-to', act: () => this.#hooks.writeTo(id) });
+    if (id !== me) items.push({ label: t('volume_of', { name }), testid: 'volume-one', act: () => this.#hooks.volume(id, name, button) });
     if (id === me) items.push({ label: t(person.hand === undefined ? 'raise_hand' : 'lower_hand'), act: () => this.toggleHand() });
-    if (own?.host && id !== me) {
-      /** @type {(label: import('./i18n.js').Key, act: Act, more?: Partial<Item>) => Item} */
-      const item = (label, act, more = {}) => ({ label: t(label), testid: `${act}-one`, act: () => this.#moderate(act, id), ...more });
+    /** @type {(label: import('./i18n.js').Key, act: Act, more?: Partial<Item>) => Item} */
+    const item = (label, act, more = {}) => ({ label: t(label), testid: `${act}-one`, act: () => this.#moderate(act, id), ...more });
+    if (own?.host) {
       items.push(t('host_heading'));
+      items.push(person.pinned ? item('unpin', 'unpin') : item('pin', 'pin'));
+    }
+    if (own?.host && id !== me) {
       items.push(person.silenced ? item('unmute_one', 'unmute') : item('mute_one', 'mute'));
       if (person.hand !== undefined) items.push(item('lower_one', 'lower'));
       if (!person.host) {

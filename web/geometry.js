@@ -19,6 +19,24 @@ export function contained(element, picture) {
   return { left: (element.width - width) / 2, top: (element.height - height) / 2, width, height };
 }
 
+/** Most of a side that the server cuts away from a camera; `src/mix/place.rs` has the same. */
+const MOST_CROPPED = 0.2;
+
+/**
+ * Where inside its tile the server shows a camera: all over it if cropping the camera's middle
+ * does it, else with bars. The camera's middle fills the answer, as `object-fit: cover` does it.
+ * @param {Size} camera
+ * @param {Size} tile Of any unit, which is the answer's.
+ * @returns {Box | null} `null` while either has no size.
+ */
+export function filled(camera, tile) {
+  const shape = (camera.width * tile.height) / (camera.height * tile.width);
+  const least = 1 - MOST_CROPPED;
+  if (shape >= least && shape <= 1 / least) return { left: 0, top: 0, width: tile.width, height: tile.height };
+  const cut = shape > 1 ? { ...camera, width: camera.width * least } : { ...camera, height: camera.height * least };
+  return contained(tile, cut);
+}
+
 /**
  * How to move and scale a stage, from its own corner, so that one box of it fills it.
  * @param {Size} stage

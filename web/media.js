@@ -1,5 +1,6 @@
 /** Camera and microphone: getting them, choosing among several, giving them back. */
 
+import { capture, qualityOf } from './quality.js';
 import { recall, remember } from './store.js';
 
 /**
@@ -18,13 +19,7 @@ import { recall, remember } from './store.js';
 /** Where the choice of a device is remembered. */
 const CHOICE = { audio: 'microphone', video: 'camera' };
 
-/** What is asked of a camera: a tile of a grid needs no more, the server would scale it down. */
-const PICTURE = {
-  standard: { width: { ideal: 640 }, height: { ideal: 360 }, frameRate: { ideal: 25, max: 30 } },
-  low: { width: { ideal: 320 }, height: { ideal: 180 }, frameRate: { ideal: 12, max: 15 } },
-};
-
-/** @typedef {keyof typeof PICTURE} Quality */
+/** @typedef {import('./protocol.js').Quality} Quality */
 
 /** The two devices. Fires `change` after anything about them changed. */
 export class Devices extends EventTarget {
@@ -39,11 +34,14 @@ export class Devices extends EventTarget {
   /** @type {Quality} */
   quality;
 
-  /** @param {boolean} processing Echo cancellation, noise suppression, gain control. */
-  constructor(processing) {
+  /**
+   * @param {boolean} processing Echo cancellation, noise suppression, gain control.
+   * @param {Quality | null} quality Asked for; else as it was chosen last.
+   */
+  constructor(processing, quality) {
     super();
     this.#processing = processing;
-    this.quality = recall('quality') === 'low' ? 'low' : 'standard';
+    this.quality = quality ?? qualityOf(recall('quality')) ?? 'auto';
     navigator.mediaDevices?.addEventListener('devicechange', () => this.#changed());
   }
 
@@ -57,11 +55,20 @@ export class Devices extends EventTarget {
     await this.#reopen(kind, id !== '');
   }
 
-  /** @param {Quality} quality */
-  async send(quality) {
+  /**
+   * Captures no more than that from now on.
+   * @param {Quality} quality
+   */
+  async chooseQuality(quality) {
     remember('quality', quality);
     this.quality = quality;
-    await this.#reopen('video', false);
+    const { track } = this.#devices.video;
+    try {
+      await track?.applyConstraints(capture(quality));
+    } catch {
+      await this.#reopen('video', false); // Some cameras can only be opened anew.
+    }
+    this.#changed();
   }
 
   /**
@@ -182,7 +189,7 @@ export class Devices extends EventTarget {
         ...this.#which('audio'),
       },
       video: kinds.includes('video') && {
-        ...PICTURE[this.quality],
+        ...capture(this.quality),
         ...(recall(CHOICE.video) ? this.#which('video') : { facingMode: 'user' }),
       },
     });

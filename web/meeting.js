@@ -7,6 +7,7 @@ import { Connection } from './connection.js';
 import { t } from './i18n.js';
 import { reach } from './reach.js';
 import { Lost, Refused, Signalling } from './signalling.js';
+import { encoding, heightOf } from './uplink.js';
 
 /**
  * @typedef {import('./protocol.js').Person} Person
@@ -15,13 +16,16 @@ import { Lost, Refused, Signalling } from './signalling.js';
  * @typedef {object} Hooks What the page shows.
  * @property {(state: import('./state.js').State) => void} state
  * @property {(me: string) => void} joined
- * @property {(people: Person[], viewers: number, locked: boolean, held: boolean) => void} people
+ * @property {(people: Person[], viewers: number, locked: boolean, held: boolean, room: import('./view.js').Room | null) => void} people Without a room it is not known yet how that is.
  * @property {(list: import('./protocol.js').Knocking[]) => void} waiting Who does, told to hosts.
  * @property {(line: import('./protocol.js').ChatLine) => void} chat
  * @property {(from: string, reaction: import('./protocol.js').Reaction) => void} reaction
  * @property {(map: import('./protocol.js').TileMap) => void} tiles
  * @property {(ids: string[]) => void} speaking
  * @property {(mix: MediaStream) => void} mix
+ * @property {(on: boolean) => void} recording
+ * @property {(tier: import('./protocol.js').TierNotice) => void} tier
+ * @property {(links: Record<string, import('./protocol.js').LinkQuality>) => void} links
  * @property {(text: string | null) => void} trouble Worth telling; `null` when it is over.
  *
  * @typedef {object} Setup
@@ -30,11 +34,13 @@ import { Lost, Refused, Signalling } from './signalling.js';
  * @property {string} session Who this is across lost connections.
  * @property {import('./options.js').Options} options
  * @property {import('./media.js').Devices} devices
+ * @property {import('./sharing.js').Sharing} sharing
+ * @property {import('./view.js').View} view
  * @property {Hooks} hooks
  */
 
 /** Answers that asking again will not change. @type {ErrorCode[]} */
-const FINAL = ['bad_message', 'too_large', 'bad_name', 'bad_sdp', 'already_joined', 'not_joined', 'forbidden', 'locked', 'removed', 'not_admitted'];
+const FINAL = ['bad_message', 'too_large', 'bad_name', 'bad_sdp', 'already_joined', 'not_joined', 'forbidden', 'locked', 'removed', 'not_admitted', 'no_room'];
 
 /** Ends that somebody wanted: coming back by itself would be rude. */
 const MEANT = /** @type {const} */ (['removed', 'ended', 'replaced', 'refused']);
@@ -49,7 +55,7 @@ export class Ended extends Error {
 
 /** Refusals in the reader's language; the others come with the server's own words. @type {Partial<Record<ErrorCode, import('./i18n.js').Key>>} */
 const REFUSED = {
-  locked: 'refused_locked', removed: 'refused_removed', not_admitted: 'bye_refused', forbidden: 'refused_forbidden', slow_down: 'refused_slow', not_there: 'chat_gone',
+  locked: 'refused_locked', removed: 'refused_removed', not_admitted: 'bye_refused', forbidden: 'refused_forbidden', slow_down: 'refused_slow', no_room: 'refused_full', not_there: 'chat_gone',
 };
 
 /**
@@ -122,6 +128,14 @@ export class Meeting {
   /** The socket has ended, and nobody said why. */
   #cut = false;
   #connectedAt = Infinity;
+  /** What the server knows of the video track: it carries the screen. */
+  #shares = false;
+  /** What the server knows was chosen. @type {import('./protocol.js').Quality} */
+  #quality = 'auto';
+  /** What the server wants of this page's video at present. @type {import('./protocol.js').UplinkNotice | null} */
+  uplink = null;
+  /** What this page gets. @type {import('./protocol.js').TierNotice | null} */
+  tier = null;
 
   /** @param {Setup} setup */
   constructor(setup) {
@@ -168,14 +182,47 @@ export class Meeting {
   /** Brings what is sent, and what the server knows, in line with the devices. */
   async devicesChanged() {
     const { devices, options } = this.#setup;
-    if (!this.#connection || !this.#signalling || options.view) return;
+    if (!this.#connection || !this.#signalling) return;
+    await this.#wantQuality();
+    if (options.view) return;
     const { audio, video } = this.#wants();
     await this.#connection.replace('audio', devices.get('audio').track);
-    await this.#connection.replace('video', devices.get('video').track);
+    await this.#replaceVideo(this.#connection);
     const told = JSON.stringify({ audio, video });
     if (told === this.#told) return;
     this.#told = told;
     await this.#signalling.request({ type: 'media', audio, video });
+  }
+
+  /**
+   * Sends the screen or the camera. The server is told first, so that neither is shown as the other.
+   * @param {Connection} connection
+   */
+  async #replaceVideo(connection) {
+    const { devices, sharing } = this.#setup;
+    const on = sharing.track !== null;
+    if (on !== this.#shares) {
+      await this.ask({ type: 'share', on });
+      this.#shares = on;
+      this.uplink = null; // It was about the other one.
+    }
+    await connection.replace('video', sharing.track ?? devices.get('video').track);
+    this.#encode(connection);
+  }
+
+  /** @param {Connection} connection */
+  #encode(connection) {
+    const { devices, sharing } = this.#setup;
+    const track = sharing.track ?? devices.get('video').track;
+    connection.encode(encoding(sharing.track ? 'screen' : 'camera', this.uplink, heightOf(track)));
+  }
+
+  /** Asks for as much picture as is chosen, if the server can give more than one. */
+  async #wantQuality() {
+    const { quality } = this.#setup.devices;
+    if (quality === this.#quality) return;
+    this.#quality = quality;
+    await this.ask({ type: 'quality', quality }).catch(() => {}); // It gives everybody the same, then.
   }
 
   /**
@@ -236,7 +283,8 @@ export class Meeting {
 
   /** @param {Signalling} signalling */
   async #enter(signalling) {
-    const { name, options, devices, hooks, session } = this.#setup;
+    const { name, options, devices, hooks, session, view } = this.#setup;
+    const { portrait, overlay } = view.wish;
     const wants = options.view ? { audio: false, video: false } : this.#wants();
     this.#told = JSON.stringify(wants);
     const join = /** @type {const} */ ({
@@ -247,7 +295,8 @@ export class Meeting {
       session,
       view: options.view,
       ...wants,
-      portrait: window.innerHeight > window.innerWidth,
+      portrait,
+      overlay,
     });
     /** @type {import('./protocol.js').Joined & Partial<import('./protocol.js').Waits>} */
     let joined = await signalling.request(join);
@@ -260,8 +309,13 @@ export class Meeting {
       hooks.state('connecting');
       joined = await signalling.request(join);
     }
+    this.#shares = false;
+    this.#quality = 'auto';
+    this.uplink = null;
+    this.tier = null;
+    view.joined({ layout: null, portrait, overlay });
     hooks.joined(joined.participant);
-    hooks.people(joined.people, 0, false, false);
+    hooks.people(joined.people, 0, false, false, null);
     const end = this.#end;
     const connection = new Connection({
       iceServers: joined.iceServers,
@@ -274,7 +328,7 @@ export class Meeting {
     });
     this.#connection = connection;
     await connection.replace('audio', devices.get('audio').track);
-    await connection.replace('video', devices.get('video').track);
+    if (!options.view) await this.#replaceVideo(connection);
     hooks.mix(connection.mix);
     await connection.negotiate();
     if (this.#signalling) this.#adopt(this.#signalling, connection);
@@ -304,6 +358,7 @@ export class Meeting {
     before.onclose = () => {};
     before.close();
     this.#told = ''; // What was said last may have been lost.
+    this.#setup.view.joined({});
     this.devicesChanged().catch(() => {}); // A lost socket is noticed elsewhere.
   }
 
@@ -376,7 +431,10 @@ export class Meeting {
     const { hooks } = this.#setup;
     switch (notice.type) {
       case 'people':
-        hooks.people(notice.people, notice.viewers, notice.locked ?? false, notice.held ?? false);
+        hooks.people(notice.people, notice.viewers, notice.locked ?? false, notice.held ?? false, {
+          layout: notice.layout ?? 'grid',
+          stageSize: notice.stage_size ?? 0,
+        });
         break;
       case 'waiting':
         hooks.waiting(notice.waiting);
@@ -386,6 +444,20 @@ export class Meeting {
         break;
       case 'tiles':
         hooks.tiles(notice);
+        break;
+      case 'recording':
+        hooks.recording(notice.on);
+        break;
+      case 'links':
+        hooks.links(notice.links);
+        break;
+      case 'tier':
+        this.tier = notice;
+        hooks.tier(notice);
+        break;
+      case 'uplink':
+        this.uplink = notice;
+        if (this.#connection && !this.#setup.options.view) this.#encode(this.#connection);
         break;
       case 'speaking':
         hooks.speaking(notice.speaking);

@@ -9,7 +9,9 @@ import { find, icon, make } from './dom.js';
  * @property {string} [icon]
  * @property {boolean} [face] The icon says it all; such items stand in a row.
  * @property {boolean} [danger]
- * @property {() => void} act
+ * @property {boolean} [checked] One of several, and whether it is the one.
+ * @property {string} [short] What is seen of the label; such items stand in a row.
+ * @property {() => void} [act] Without, it only says something.
  */
 
 /** Distance to the button and to the window's edges, px. */
@@ -44,7 +46,8 @@ export function openMenu(button, label, items) {
   shown = menu;
   menu.showPopover();
   place(menu, button);
-  entries(menu)[0]?.focus();
+  const all = entries(menu);
+  (all.find((one) => one.ariaChecked === 'true') ?? all[0])?.focus();
 }
 
 /**
@@ -52,18 +55,24 @@ export function openMenu(button, label, items) {
  * @param {HTMLElement} menu
  */
 function entry(item, menu) {
-  const button = make('button', { type: 'button', role: 'menuitem', tabindex: '-1', ...(item.testid ? { 'data-testid': item.testid } : {}) });
-  if (item.face) {
-    button.classList.add('face');
-    button.setAttribute('aria-label', item.label);
-    button.title = item.label;
+  const { label, checked, short, act } = item;
+  const role = checked === undefined ? 'menuitem' : 'menuitemradio';
+  const button = make('button', { type: 'button', role, tabindex: '-1', ...(item.testid ? { 'data-testid': item.testid } : {}) });
+  if (checked !== undefined) button.setAttribute('aria-checked', String(checked));
+  if (!act) button.setAttribute('aria-disabled', 'true');
+  if (item.face || short) {
+    button.classList.add(short ? 'short' : 'face');
+    button.setAttribute('aria-label', label);
+    button.title = label;
   }
   if (item.icon) button.append(icon(item.icon));
-  if (!item.face) button.append(item.label);
+  if (!item.face) button.append(short ?? label);
   if (item.danger) button.classList.add('danger');
   button.addEventListener('click', () => {
+    if (!act) return;
     menu.hidePopover();
-    item.act();
+    if (shown === menu) shown = null; // What is done may open another.
+    act();
   });
   return button;
 }

@@ -1,5 +1,7 @@
 /** What the address of the meeting page asks for. Pure. */
 
+import { qualityOf } from './quality.js';
+
 /**
  * @typedef {object} Options
  * @property {string} name Empty if the address has none.
@@ -10,6 +12,7 @@
  * @property {import('./protocol.js').VideoCodec | null} codec Wanted first, in both directions.
  * @property {boolean} processing Echo cancellation, noise suppression and gain control.
  * @property {string | null} token Room token.
+ * @property {import('./protocol.js').Quality | null} quality Asked for; `null` where the address says nothing.
  */
 
 /**
@@ -28,6 +31,7 @@ export function readOptions(search) {
     codec: codec === 'h264' || codec === 'vp8' ? codec : null,
     processing: flag(query.get('processing'), true),
     token: query.get('token'),
+    quality: qualityOf(query.get('quality')),
   };
 }
 

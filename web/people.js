@@ -1,6 +1,6 @@
 /** The list of who is here. */
 
-import { find, hand as handMark, make, reconcile, say, showHand, sign } from './dom.js';
+import { find, hand as handMark, linkSigns, make, reconcile, say, showHand, sign } from './dom.js';
 import { t } from './i18n.js';
 import { tellApart } from './names.js';
 
@@ -12,6 +12,8 @@ export class People {
   #viewers = find('#viewers', HTMLElement);
   #count = find('#people-count', HTMLElement);
   #menu;
+  /** @type {Record<string, import('./protocol.js').LinkQuality>} */
+  #links = {};
   /** Who this page is. */
   me = '';
   /** In the order they came. @type {Person[]} */
@@ -38,7 +40,7 @@ export class People {
   /**
    * @param {Person[]} people In the order they came.
    * @param {number} viewers How many only watch.
-   * @returns {{ came: Person[], went: Person[], raised: Person[] }} What is new.
+   * @returns {{ came: Person[], went: Person[], raised: Person[], shares: Person[] }} What is new.
    */
   show(people, viewers) {
     const before = this.all;
@@ -56,6 +58,7 @@ export class People {
     return {
       came: people.filter(({ id }) => !was.has(id)),
       went,
+      shares: people.filter(({ id, sharing }) => sharing && !was.get(id)?.sharing),
       raised: people.filter(({ id, hand }) => hand && was.has(id) && !was.get(id)?.hand),
     };
   }
@@ -67,6 +70,12 @@ export class People {
     }
   }
 
+  /** @param {Record<string, import('./protocol.js').LinkQuality>} links Good where none is named. */
+  links(links) {
+    this.#links = links;
+    for (const line of this.#list.children) if (line instanceof HTMLElement) line.dataset.link = links[line.dataset.id ?? ''] ?? 'good';
+  }
+
   /** @param {Person} person */
   #create({ id }) {
     const button = make(
@@ -75,6 +84,9 @@ export class People {
       make('span', { class: 'name' }, make('bdi'), make('span', { class: 'you' }, ` ${t('you')}`)),
       handMark(),
       sign('star', t('is_host')),
+      ...linkSigns(),
+      sign('pin', t('pinned')),
+      sign('screen', t('shares')),
       sign('mic-off', t('microphone_off')),
       sign('camera-off', t('camera_off')),
     );
@@ -86,12 +98,15 @@ export class People {
    * @param {HTMLElement} line
    * @param {Person} person
    */
-  #update(line, { id, name, audio, video, host = false, hand }) {
+  #update(line, { id, name, audio, video, host = false, hand, pinned = false, sharing = false }) {
     line.dataset.name = name;
+    line.dataset.link = this.#links[id] ?? 'good';
     line.classList.toggle('muted', !audio);
     line.classList.toggle('unseen-camera', !video);
     line.classList.toggle('host', host);
     line.classList.toggle('raised', hand !== undefined);
+    line.classList.toggle('pinned', pinned);
+    line.classList.toggle('shares', sharing);
     line.classList.toggle('me', id === this.me);
     showHand(line, hand, t('hand_up', { n: hand ?? 0 }));
     say(line.querySelector('bdi'), this.labels.get(id) ?? name);

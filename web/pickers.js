@@ -3,6 +3,7 @@
 import { make } from './dom.js';
 import { t } from './i18n.js';
 import { Meter } from './meter.js';
+import { QUALITIES, qualityOf } from './quality.js';
 import { recall } from './store.js';
 
 /** @typedef {import('./media.js').Devices} Devices */
@@ -50,9 +51,9 @@ export class Pickers {
       }
     }
     const quality = make('select', { id: `${prefix}-quality`, 'data-testid': 'quality', 'aria-describedby': `${prefix}-quality-note` });
-    quality.append(make('option', { value: 'standard' }, t('quality_standard')), make('option', { value: 'low' }, t('quality_low')));
+    quality.append(...QUALITIES.map((value) => make('option', { value }, t(`quality_${value}`))));
     quality.value = devices.quality;
-    quality.addEventListener('change', () => void devices.send(quality.value === 'low' ? 'low' : 'standard'));
+    quality.addEventListener('change', () => void devices.chooseQuality(qualityOf(quality.value) ?? 'auto'));
     this.#selects.set('quality', quality);
     root.append(make('div', { class: 'row' }, make('label', { for: `${prefix}-quality` }, t('quality')), quality,
       make('p', { id: `${prefix}-quality-note`, class: 'soft' }, t('quality_low_note'))));

@@ -10,6 +10,8 @@
  * @property {boolean} [host] May moderate.
  * @property {boolean} [silenced] Muted by a host; only a host can undo it.
  * @property {number} [hand] Raised: their place in the order, from 1.
+ * @property {boolean} [pinned] Kept in the picture by a host.
+ * @property {boolean} [sharing] Shows their screen.
  *
  * @typedef {object} MapTile One tile; edges in fractions of the canvas.
  * @property {string} id Whose.
@@ -19,6 +21,7 @@
  * @property {number} width
  * @property {number} height
  * @property {boolean} live Moving pictures, not an avatar.
+ * @property {boolean} [share] It is their screen.
  *
  * @typedef {object} TileMap Who is where in the mix this page receives.
  * @property {'tiles'} type
@@ -42,6 +45,12 @@
  * @property {boolean} audio
  * @property {boolean} video
  * @property {boolean} portrait
+ * @property {boolean} overlay
+ *
+ * @typedef {'grid' | 'speaker' | 'presentation' | 'solo'} Layout
+ * @typedef {{ layout?: Layout | null, overlay?: boolean, portrait?: boolean }} View What is absent stays as it was.
+ *
+ * @typedef {'auto' | 'high' | 'medium' | 'low' | 'audio'} Quality
  *
  * @typedef {Join
  *   | { type: 'resume', session: string }
@@ -52,11 +61,17 @@
  *   | { type: 'react', reaction: Reaction }
  *   | { type: 'hand', raised: boolean }
  *   | { type: 'moderate', act: Act, who?: string }
+ *   | { type: 'configure', layout?: Layout, stage_size?: number }
+ *   | { type: 'view' } & View
+ *   | { type: 'share', on: boolean }
+ *   | { type: 'quality', quality: Quality }
+ *   | { type: 'record', on: boolean }
+ *   | { type: 'volume', who: string, gain: number }
  *   | { type: 'ping' }
  *   | { type: 'leave' }} Command
  *
  * @typedef {'thumbs' | 'clap' | 'heart' | 'laugh' | 'wow' | 'party'} Reaction
- * @typedef {'mute' | 'unmute' | 'lower' | 'host' | 'remove' | 'lock' | 'unlock' | 'end' | 'hold' | 'unhold' | 'admit' | 'refuse'} Act
+ * @typedef {'mute' | 'unmute' | 'lower' | 'host' | 'pin' | 'unpin' | 'remove' | 'lock' | 'unlock' | 'end' | 'hold' | 'unhold' | 'admit' | 'refuse'} Act
  *
  * @typedef {object} Joined
  * @property {string} participant Who this page is from now on.
@@ -72,9 +87,9 @@
  * @typedef {'bad_message' | 'too_large' | 'bad_name' | 'bad_sdp' | 'bad_candidate'
  *   | 'already_joined' | 'not_joined' | 'no_seat' | 'forbidden' | 'rate_limited' | 'unavailable'
  *   | 'timed_out' | 'internal' | 'locked' | 'removed' | 'not_admitted' | 'slow_down' | 'bad_text'
- *   | 'not_there'} ErrorCode
+ *   | 'bad_value' | 'not_host' | 'no_room' | 'not_there'} ErrorCode
  *
- * @typedef {{ type: 'people', people: Person[], viewers: number, locked?: boolean, held?: boolean }} PeopleNotice
+ * @typedef {{ type: 'people', people: Person[], viewers: number, locked?: boolean, held?: boolean, layout?: Layout, stage_size?: number }} PeopleNotice
  * @typedef {object} ChatLine
  * @property {'chat'} type
  * @property {string} from
@@ -90,7 +105,12 @@
  * @typedef {{ type: 'bye', reason: 'shutdown' | 'media_lost' | 'room_failed' | 'removed' | 'ended' | 'replaced' | 'refused' | 'sends_too_much' }} Bye
  * @typedef {{ type: 'waiting', waiting: Knocking[] }} WaitingNotice For hosts.
  * @typedef {{ type: 'admitted' }} Admitted The wait is over: join again.
- * @typedef {WaitingNotice | Admitted | PeopleNotice | TileMap | SpeakingNotice | TroubleNotice | Bye | ChatLine | ReactionNotice} Notice
+ * @typedef {{ type: 'tier', tier: Exclude<Quality, 'auto'>, quality: Quality, because: 'chosen' | 'line' | 'server', bitrate: number }} TierNotice What this page gets, and why.
+ * @typedef {{ type: 'uplink', height: number, fps: number, bitrate: number }} UplinkNotice What the others are shown of this page's video at most; all 0: nothing.
+ * @typedef {{ type: 'recording', on: boolean, since: number | null }} RecordingNotice `since` in ms since 1970.
+ * @typedef {'good' | 'fair' | 'poor'} LinkQuality
+ * @typedef {{ type: 'links', links: Record<string, LinkQuality> }} LinksNotice How the connections of these are; all others' are good.
+ * @typedef {WaitingNotice | Admitted | PeopleNotice | TierNotice | UplinkNotice | RecordingNotice | LinksNotice | TileMap | SpeakingNotice | TroubleNotice | Bye | ChatLine | ReactionNotice} Notice
  *
  * @typedef {{ type: 'ack', id: number } & Partial<Joined> & Partial<Answered> & Partial<Waits>} Ack
  * @typedef {{ type: 'error', id?: number, code: ErrorCode, text: string, closes: boolean }} Refusal

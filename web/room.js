@@ -17,8 +17,12 @@ import { Panels } from './panels.js';
 import { People } from './people.js';
 import { Pickers } from './pickers.js';
 import { Preferences, prefers } from './preferences.js';
+import { below, Struggle, suggestFor } from './quality.js';
+import { Recording } from './recording.js';
 import { Awake, fullScreen, pictureInPicture } from './screen.js';
 import { listen } from './shortcuts.js';
+import { SelfView } from './self.js';
+import { canShare, Sharing } from './sharing.js';
 import { Speaker } from './speaker.js';
 import { Stage } from './stage.js';
 import { showState, words } from './state.js';
@@ -26,6 +30,7 @@ import { Stats } from './stats.js';
 import { joinedRoom, recall, remember, sessionKey } from './store.js';
 import { Tiles } from './tiles.js';
 import { explain } from './trouble.js';
+import { View } from './view.js';
 
 /** @typedef {import('./media.js').Kind} Kind */
 
@@ -37,42 +42,46 @@ const ASKING_MS = 4_000;
 translate();
 const room = roomOf(location.pathname);
 const options = readOptions(location.search);
-const devices = new Devices(options.processing);
+const devices = new Devices(options.processing, options.quality);
 const entry = new Entry(room, options, (way) => void enter(way));
 const stage = new Stage();
 const mix = find('#mix', HTMLVideoElement);
 const speaker = new Speaker(mix);
 const entryPickers = new Pickers(find('#entry-pickers', HTMLElement), 'entry', devices, speaker);
 const pickers = new Pickers(find('#settings-pickers', HTMLElement), 'settings', devices, speaker);
-const preferences = new Preferences(speaker, pickers, () => showSelf());
+const preferences = new Preferences(speaker, pickers, () => selfView.show());
+const sharing = new Sharing(() => void shareChanged());
+const wishes = new View(sendCommand);
 const announcer = new Announcer();
+const recording = new Recording(sendCommand, (text) => announcer.say(text), (why) => errors.set('record', inWords(why)));
 const awake = new Awake();
 const errors = new Notices(find('#errors', HTMLElement));
 const notices = new Notices(find('#notices', HTMLElement));
 const stateLine = find('#state', HTMLElement);
-const self = find('#self', HTMLVideoElement);
-const selfView = find('.self', HTMLElement);
 const showAll = find('#show-all', HTMLButtonElement);
 const soundButton = find('#sound', HTMLButtonElement);
 
 const people = new People((id, button) => floor.menu(id, button));
 const tiles = new Tiles({
-  menu: (id, button) => floor.menu(id, button),
-  own: placeSelf,
-  enlarged(id) {
-    showAll.hidden = id === null;
-    document.body.classList.toggle('enlarged', id !== null);
+  menu: (key, button) => floor.menu(key, button),
+  own: (box) => selfView.place(box),
+  enlarged(key) {
+    showAll.hidden = key === null;
+    document.body.classList.toggle('enlarged', key !== null);
   },
 });
+const selfView = new SelfView({ devices, sharing, view: wishes, inMeeting: () => current !== null, place: () => tiles.place() });
 const floor = new Floor(people, {
   ask: (command) => void ask(command),
   writeTo(id) {
     panels.open('chat');
     chat.writeTo(id);
   },
-  enlarge: (id) => tiles.enlarge(id),
+  enlarge: (key) => tiles.enlarge(key),
   enlarged: () => tiles.enlarged,
-  hasTile: (id) => tiles.boxOf(id) !== null,
+  hasTile: (key) => tiles.boxOf(key) !== null,
+  // Few need it.
+  volume: (id, name, button) => void import('./volume.js').then(({ openVolume }) => openVolume(button, name, gains.get(id) ?? 1, (gain) => setGain(id, gain))),
 });
 const chat = new Chat(people, sendChat, inWords, (unread) => {
   document.title = unread > 0 ? t('unread_title', { n: unread, title: title() }) : title();
@@ -81,6 +90,12 @@ const panels = new Panels((side) => chat.show(side === 'chat'));
 
 /** What rejoining turns on again. @type {Record<Kind, boolean>} */
 let wanted = { audio: options.audio, video: options.video };
+/** The camera is to come back after the screen. */
+let cameraWaits = false;
+/** What the host decided about the picture. @type {import('./view.js').Room} */
+let arrangement = { layout: 'grid', stageSize: 0 };
+/** How loud people are for this page alone; 1 where nothing is said. @type {Map<string, number>} */
+const gains = new Map();
 /** A key holds the microphone open. */
 let talking = false;
 /** @type {{ meeting: Meeting, stats: Stats, howl: HowlWatch, told: boolean, locked: boolean, held: boolean } | null} */
@@ -112,7 +127,7 @@ function showDevices() {
   const comfort = problems.length > 0 && !current ? [t('still_join')] : [];
   errors.set('devices', problems.length > 0 ? [...problems, ...comfort].join(' ') : null);
   entry.tellHow(isOn('audio'), isOn('video'));
-  showSelf();
+  selfView.show();
   informHowl();
   void current?.meeting.devicesChanged().catch(() => {}); // A lost socket tells everything anew.
 }
@@ -122,25 +137,42 @@ function isOn(kind) {
   return devices.get(kind).on && devices.get(kind).track !== null;
 }
 
-function showSelf() {
-  const { track } = devices.get('video');
-  const shown = track ? devices.stream : null;
-  if (self.srcObject !== shown) self.srcObject = shown;
-  document.body.classList.toggle('self-live', track !== null);
-  document.body.classList.toggle('self-hidden', current !== null && !prefers('show_self'));
+// --- the screen --------------------------------------------------------------------------------
+
+async function toggleShare() {
+  if (sharing.track) {
+    sharing.stop();
+    return;
+  }
+  if (!current || !canShare()) return;
+  const why = await sharing.start();
+  errors.set('share', why && t('share_failed', { reason: why }));
+  if (!current) sharing.stop(); // It took its time.
 }
 
-/**
- * Lays the own camera over the own tile, which the mix brings late; elsewhere it has a corner.
- * @param {import('./geometry.js').Box | null} box px in the stage.
- */
-function placeSelf(box) {
-  const stageBox = find('.stage', HTMLElement);
-  selfView.classList.toggle('in-tile', box !== null);
-  for (const side of /** @type {const} */ (['left', 'top', 'width', 'height'])) selfView.style[side] = box ? `${box[side]}px` : '';
-  if (!box) return;
-  selfView.style.left = `${box.left + stageBox.offsetLeft}px`;
-  selfView.style.top = `${box.top + stageBox.offsetTop}px`;
+/** The screen took the place of the camera, or gave it back. */
+async function shareChanged() {
+  const on = sharing.track !== null;
+  find('#share', HTMLButtonElement).setAttribute('aria-pressed', String(on));
+  find('#camera', HTMLButtonElement).disabled = on;
+  notices.set('share', on && current ? t('you_share') : null, [{ label: t('share_end'), testid: 'share-end', act: () => sharing.stop() }]);
+  if (current) announcer.say(t(on ? 'you_share' : 'share_ended'));
+  if (on) cameraWaits = devices.get('video').on;
+  const back = !on && cameraWaits && current !== null;
+  if (on) await devices.set('video', false);
+  else if (back) await devices.set('video', true);
+  else showDevices();
+  if (!on) cameraWaits = false;
+}
+
+// --- how the picture is arranged ---------------------------------------------------------------
+
+function layoutMenu() {
+  const button = find('#layout', HTMLButtonElement);
+  const host = people.own?.host === true;
+  /** @type {(room: Partial<import('./view.js').Room>) => void} */
+  const decide = ({ layout, stageSize }) => void ask({ type: 'configure', ...(layout && { layout }), ...(stageSize && { stage_size: stageSize }) });
+  openMenu(button.offsetParent ? button : find('#more', HTMLButtonElement), t('layout'), wishes.menu(arrangement, tiles.alone, host ? decide : null));
 }
 
 function informHowl() {
@@ -165,6 +197,7 @@ function warnOfHowl(howls) {
  * @param {boolean} on
  */
 async function turn(kind, on) {
+  if (kind === 'video' && sharing.track) return; // Its track carries the screen.
   if (kind === 'audio' && on && people.own?.silenced) {
     notices.set('silenced', t('silenced'));
     return;
@@ -183,23 +216,23 @@ async function enter(way) {
   await join(way === 'view');
 }
 
-/** @param {boolean} view Only watch. */
-async function join(view) {
+/** @param {boolean} watch Only watch. */
+async function join(watch) {
   if (current) return; // Pressed twice.
-  const name = view ? undefined : entry.name();
+  const name = watch ? undefined : entry.name();
   if (name === null) {
     show('prejoin');
     entry.focus();
     return;
   }
-  if (view) devices.stop();
-  document.body.classList.toggle('viewing', view);
+  if (watch) devices.stop();
+  document.body.classList.toggle('viewing', watch);
   errors.set('refused', null);
   const url = new URL(`/api/rooms/${encodeURIComponent(room)}/ws`, location.href);
   url.protocol = url.protocol.replace('http', 'ws');
   const token = options.token ?? recall(`host-${room}`);
-  const meeting = new Meeting({ url: url.href, name, session: sessionKey(room), options: { ...options, view, token }, devices, hooks });
-  current = { meeting, stats: new Stats(() => meeting.stats(), () => meeting.path), howl: new HowlWatch(room, warnOfHowl), told: false, locked: false, held: false };
+  const meeting = new Meeting({ url: url.href, name, session: sessionKey(room), options: { ...options, view: watch, token }, devices, sharing, view: wishes, hooks });
+  current = { meeting, stats: new Stats(room, meeting, struggle), howl: new HowlWatch(room, warnOfHowl), told: false, locked: false, held: false };
   joinedRoom(room);
   show('meeting');
   panels.start();
@@ -229,6 +262,7 @@ const hooks = {
   joined(me) {
     people.me = me;
     if (current) current.told = false;
+    gains.clear(); // A new stay begins with everybody's sound.
     tiles.clear();
   },
   people: tellPeople,
@@ -252,6 +286,17 @@ const hooks = {
     if (from !== people.me && REACTIONS.includes(reaction)) announcer.say(t('reacts', { name: people.label(from), reaction: t(reaction) }));
   },
   mix: (stream) => stage.play(stream),
+  recording: (on) => recording.show(on),
+  links(links) {
+    tiles.links(links);
+    people.links(links);
+  },
+  tier({ tier, because }) {
+    document.body.dataset.tier = tier;
+    // Without pictures there is nothing over which anything could lie.
+    if (tier === 'audio') tiles.clear();
+    stage.only(tier !== 'audio' ? null : t(because === 'chosen' ? 'audio_chosen' : because === 'line' ? 'audio_line' : 'audio_server'));
+  },
   trouble: (text) => errors.set('trouble', text),
 };
 
@@ -260,14 +305,17 @@ const hooks = {
  * @param {number} viewers
  * @param {boolean} locked
  * @param {boolean} held
+ * @param {import('./view.js').Room | null} how
  */
-function tellPeople(list, viewers, locked, held) {
+function tellPeople(list, viewers, locked, held, how) {
   if (!current) return;
+  arrangement = how ?? arrangement;
   const before = people.own;
-  const { came, went, raised } = people.show(list, viewers);
+  const { came, went, raised, shares } = people.show(list, viewers);
   tiles.people(people.labels, list, people.me);
   chat.people();
   floor.update(locked, held);
+  recording.offer(people.own?.host === true);
   showLock(locked);
   const { own } = people;
   if (current.told) {
@@ -275,6 +323,7 @@ function tellPeople(list, viewers, locked, held) {
     for (const { name } of went) tell('went', name);
     for (const { id } of raised) announcer.say(id === people.me ? t('hand_is_up') : t('raised', { name: people.label(id) }));
     if (before?.hand !== undefined && own && own.hand === undefined) announcer.say(t('hand_is_down'));
+    for (const { id } of shares) if (id !== people.me) announcer.say(t('shares_now', { name: people.label(id) }));
     if (locked !== current.locked) announcer.say(t(locked ? 'now_locked' : 'now_unlocked'));
     if (held !== current.held) announcer.say(t(held ? 'now_held' : 'now_unheld'));
     if (own?.host && !before?.host) {
@@ -319,6 +368,9 @@ function close(view, why = '') {
   current?.stats.close();
   current?.howl.close();
   current = null;
+  sharing.stop();
+  wishes.left();
+  recording.left();
   stage.stop();
   tiles.clear();
   people.show([], 0);
@@ -349,7 +401,7 @@ function close(view, why = '') {
 /** @param {import('./protocol.js').Command} command */
 async function ask(command) {
   try {
-    await current?.meeting.ask(command);
+    await sendCommand(command);
     errors.set('asked', null);
   } catch (refusal) {
     errors.set('asked', inWords(refusal));
@@ -361,7 +413,21 @@ async function ask(command) {
  * @param {string | undefined} to
  */
 async function sendChat(text, to) {
-  await current?.meeting.ask({ type: 'chat', text, ...(to === undefined ? {} : { to }) });
+  await sendCommand({ type: 'chat', text, ...(to === undefined ? {} : { to }) });
+}
+
+/**
+ * @param {string} who
+ * @param {number} gain
+ */
+function setGain(who, gain) {
+  gains.set(who, gain);
+  void ask({ type: 'volume', who, gain });
+}
+
+/** @param {import('./protocol.js').Command} command */
+async function sendCommand(command) {
+  await current?.meeting.ask(command);
 }
 
 function moreMenu() {
@@ -369,6 +435,10 @@ function moreMenu() {
   /** @type {import('./menu.js').Item[]} */
   const items = [{ label: t('settings'), testid: 'open-settings', act: () => preferences.open() }];
   if (current) {
+    // What a small window has no button for.
+    if (!find('#layout', HTMLElement).offsetParent) items.push({ label: t('layout'), testid: 'open-layout', act: layoutMenu });
+    const record = find('#record', HTMLButtonElement);
+    if (!record.hidden && !record.offsetParent) items.push({ label: t(recording.on ? 'record_end' : 'record'), testid: 'open-record', act: () => record.click() });
     items.push({ label: t('statistics'), testid: 'open-stats', act: () => panels.stats(true) });
     if (pictureInPicture.possible) items.push({ label: t('picture_in_picture'), testid: 'pip', act: () => void pictureInPicture.toggle(mix) });
     if (fullScreen.possible) items.push({ label: t(fullScreen.on ? 'full_screen_end' : 'full_screen'), testid: 'full-screen', act: () => void fullScreen.toggle() });
@@ -384,6 +454,8 @@ const actions = {
   chat: () => panels.toggle('chat'),
   people: () => panels.toggle('people'),
   hand: () => floor.toggleHand(),
+  layout: layoutMenu,
+  share: () => void toggleShare(),
   full: () => void fullScreen.toggle(),
   stats: () => panels.stats(find('#stats-panel', HTMLElement).hidden),
   help: () => preferences.help(),
@@ -397,6 +469,11 @@ function wire() {
   click('#camera', actions.camera);
   click('#sound', () => setSound(!pressed(soundButton)));
   click('#more', moreMenu);
+  click('#share', actions.share);
+  click('#layout', layoutMenu);
+  find('#share', HTMLButtonElement).hidden = !canShare();
+  // A window can be too narrow for their names.
+  for (const button of document.querySelectorAll('.minor')) if (button instanceof HTMLElement) button.title = button.textContent?.trim() ?? '';
   click('#leave', () => (current ? void current.meeting.leave() : location.assign('/')));
   click('#rejoin', () => void rejoin());
   // Few need it, and the code of codes is large.
@@ -426,6 +503,34 @@ async function rejoin() {
   show('meeting');
   if (!document.body.classList.contains('viewing')) await openDevices();
   await join(document.body.classList.contains('viewing'));
+}
+
+// --- how much picture --------------------------------------------------------------------------
+
+/**
+ * Suggests to be content with less.
+ * @param {import('./protocol.js').Quality} less
+ * @param {'suggest_device' | 'suggest_drops'} why
+ */
+function suggest(less, why) {
+  const act = () => {
+    notices.set('suggest', null);
+    void devices.chooseQuality(less);
+  };
+  notices.set('suggest', t(why), [{ label: t('suggest_use', { quality: t(`quality_${less}`) }), testid: 'suggest-use', act }]);
+}
+
+function suggestForDevice() {
+  const { connection, deviceMemory } = /** @type {{ connection?: { saveData?: boolean }, deviceMemory?: number }} */ (navigator);
+  const less = suggestFor({ saveData: connection?.saveData === true, cores: navigator.hardwareConcurrency ?? 0, memory: deviceMemory ?? 0 });
+  if (less && devices.quality === 'auto') suggest(less, 'suggest_device');
+}
+
+const struggles = new Struggle();
+
+/** @param {import('./quality.js').Seen} seen */
+function struggle(seen) {
+  if (struggles.note(seen) && devices.quality !== 'audio') suggest(below(devices.quality), 'suggest_drops');
 }
 
 /** Resolves when the devices are open, or when their user has been asked long enough. */
@@ -473,6 +578,7 @@ async function start() {
   show('prejoin');
   entry.tellHow(false, false);
   void entry.tellWhoIsIn();
+  suggestForDevice();
   entry.focus();
   await openDevices();
 }

@@ -8,6 +8,8 @@ import { list, t } from './i18n.js';
  * @property {number} participants
  * @property {number} viewers
  * @property {string[]} [names] Who is in, where the server tells.
+ * @property {boolean} [recording] It is being recorded.
+ * @property {number} [encoders] Distinct pictures made for it.
  */
 
 /**

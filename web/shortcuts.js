@@ -1,16 +1,16 @@
 /** Keys that do what buttons do. */
 
 /**
- * @typedef {'mic' | 'camera' | 'chat' | 'people' | 'hand' | 'full' | 'stats' | 'help' | 'talk'} Action
+ * @typedef {'mic' | 'camera' | 'chat' | 'people' | 'hand' | 'layout' | 'share' | 'full' | 'stats' | 'help' | 'talk'} Action
  */
 
 /** @type {ReadonlyMap<string, Action>} */
 const BY_CODE = new Map([
-  ['KeyM', 'mic'], ['KeyV', 'camera'], ['KeyC', 'chat'], ['KeyP', 'people'], ['KeyR', 'hand'], ['KeyF', 'full'], ['KeyI', 'stats'], ['Space', 'talk'],
+  ['KeyM', 'mic'], ['KeyV', 'camera'], ['KeyC', 'chat'], ['KeyP', 'people'], ['KeyR', 'hand'], ['KeyW', 'layout'], ['KeyS', 'share'], ['KeyF', 'full'], ['KeyI', 'stats'], ['Space', 'talk'],
 ]);
 
 /** For the list of keys: what is printed on them. @type {readonly (readonly [Action, string])[]} */
-export const KEYS = [['mic', 'M'], ['camera', 'V'], ['talk', ''], ['hand', 'R'], ['chat', 'C'], ['people', 'P'], ['full', 'F'], ['stats', 'I'], ['help', '?']];
+export const KEYS = [['mic', 'M'], ['camera', 'V'], ['talk', ''], ['hand', 'R'], ['chat', 'C'], ['people', 'P'], ['layout', 'W'], ['share', 'S'], ['full', 'F'], ['stats', 'I'], ['help', '?']];
 
 /**
  * What a key is to do. By its place on the keyboard, so that it works in every alphabet; not with

@@ -33,6 +33,15 @@ export class Stage {
     this.#hint.hidden = text === null;
   }
 
+  /**
+   * Says that there is only sound, in place of the last picture; `null` ends it.
+   * @param {string | null} text
+   */
+  only(text) {
+    this.#video.classList.toggle('blank', text !== null);
+    this.wait(text);
+  }
+
   /** @param {boolean} on */
   sound(on) {
     this.#video.muted = !on;
@@ -41,6 +50,7 @@ export class Stage {
 
   stop() {
     this.#video.srcObject = null;
+    this.#video.classList.remove('blank');
     this.#start.hidden = true;
     this.wait(null);
   }

@@ -2,6 +2,7 @@
 
 import { find, make } from './dom.js';
 import { t } from './i18n.js';
+import { fetchRoom } from './rooms.js';
 
 /**
  * @typedef {object} Flow One kind of media in one direction, counted since the start.
@@ -20,6 +21,7 @@ import { t } from './i18n.js';
  * @property {number | null} roundTrip Seconds.
  * @property {string} path Such as `UDP`.
  * @property {number} freezes
+ * @property {import('./quality.js').Seen} shown
  * @property {number | null} buffered Seconds that a picture waits in the browser, on average since the start.
  */
 
@@ -37,7 +39,7 @@ export function sample(report, at) {
   /** @type {Map<string, any>} */
   const byId = new Map(all.map((entry) => [entry.id, entry]));
   /** @type {Sample} */
-  const result = { at, flows: {}, roundTrip: null, path: '', freezes: 0, buffered: null };
+  const result = { at, flows: {}, roundTrip: null, path: '', freezes: 0, shown: { decoded: 0, dropped: 0 }, buffered: null };
   for (const entry of all) {
     if (entry.type === 'outbound-rtp' || entry.type === 'inbound-rtp') {
       const sent = entry.type === 'outbound-rtp';
@@ -52,6 +54,7 @@ export function sample(report, at) {
         codec: byId.get(entry.codecId)?.mimeType?.split('/')[1] ?? '',
       };
       if (!sent) result.freezes += entry.freezeCount ?? 0;
+      if (!sent && entry.kind === 'video') result.shown = { decoded: entry.framesDecoded ?? 0, dropped: entry.framesDropped ?? 0 };
       if (!sent && entry.kind === 'video' && entry.jitterBufferEmittedCount > 0) result.buffered = entry.jitterBufferDelay / entry.jitterBufferEmittedCount;
     } else if (entry.type === 'transport') {
       const pair = byId.get(entry.selectedCandidatePairId);
@@ -114,16 +117,19 @@ export class Stats {
   #serverBefore = null;
   #more = find('#stats-more', HTMLElement);
   #timer;
-  #read;
-  #path;
+  #room;
+  #meeting;
+  #struggle;
 
   /**
-   * @param {() => Promise<RTCStatsReport | null>} read
-   * @param {() => import('./line.js').Line['path'] | null} path By what the server is reached.
+   * @param {string} room
+   * @param {import('./meeting.js').Meeting} meeting
+   * @param {(seen: import('./quality.js').Seen) => void} struggle Gets the pictures there were.
    */
-  constructor(read, path) {
-    this.#read = read;
-    this.#path = path;
+  constructor(room, meeting, struggle) {
+    this.#room = room;
+    this.#meeting = meeting;
+    this.#struggle = struggle;
     this.#timer = setInterval(() => void this.#measure(), PERIOD_MS);
   }
 
@@ -134,11 +140,12 @@ export class Stats {
 
   async #measure() {
     if (document.visibilityState !== 'visible') return;
-    const report = await this.#read().catch(() => null);
+    const report = await this.#meeting.stats().catch(() => null);
     if (!report) return;
     const now = sample(report.values(), performance.now());
     const before = this.#before;
     this.#before = now;
+    this.#struggle(now.shown);
     if (!before) return;
     this.#summary.textContent = `↓ ${kbps(total(before, now, 'received'))}  ↑ ${kbps(total(before, now, 'sent'))}`;
     if (!this.#panel.hidden) {
@@ -170,6 +177,8 @@ export class Stats {
    */
   async #ask(now) {
     const text = await fetch('/metrics').then((answer) => (answer.ok ? answer.text() : ''), () => '');
+    const here = await fetchRoom(this.#room).catch(() => null);
+    const { tier, uplink } = this.#meeting;
     const server = serverSide(text);
     const before = this.#serverBefore;
     this.#serverBefore = server;
@@ -182,9 +191,12 @@ export class Stats {
       [t('stats_latency'), ms(latency)],
       [t('stats_delay'), ms(now.buffered)],
       [t('stats_frozen'), t('stats_times', { n: now.freezes })],
+      ...(here?.encoders === undefined ? [] : [/** @type {[string, string]} */ ([t('stats_encoders_room'), String(here.encoders)])]),
       [t('stats_encoders'), String(server.encoders)],
-      [t('stats_signalling'), this.#path() === 'http' ? t('stats_by_http') : 'WebSocket'],
+      [t('stats_signalling'), this.#meeting.path === 'http' ? t('stats_by_http') : 'WebSocket'],
     ];
+    if (tier) figures.push([t('stats_tier'), t('stats_tier_is', { tier: t(`quality_${tier.tier}`), why: t(`because_${tier.because}`) })]);
+    if (uplink) figures.push([t('stats_asked'), uplink.height === 0 ? t('stats_hidden') : t('stats_asked_is', { n: uplink.height, fps: uplink.fps, rate: kbps(uplink.bitrate / 1000) })]);
     this.#more.replaceChildren(...figures.map(([name, value]) => make('div', {}, make('dt', {}, name), make('dd', {}, value))));
   }
 }

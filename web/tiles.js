@@ -1,6 +1,6 @@
 /** Buttons over the picture, from the tile map: names, mute marks, hands, speaking rings, menus. */
 
-import { find, hand, make, reconcile, say, showHand, sign } from './dom.js';
+import { find, hand, linkSigns, make, reconcile, say, showHand, sign } from './dom.js';
 import { contained, magnified, percent } from './geometry.js';
 import { t } from './i18n.js';
 import { Schedule } from './schedule.js';
@@ -12,10 +12,29 @@ import { Schedule } from './schedule.js';
  * @typedef {import('./geometry.js').Box} Box
  *
  * @typedef {object} Hooks
- * @property {(id: string, button: HTMLElement) => void} menu Opens the menu of somebody.
- * @property {(box: Box | null) => void} own Where one's own tile is, px in the stage; `null` without.
- * @property {(id: string | null) => void} enlarged Who is shown alone.
+ * @property {(key: string, button: HTMLElement) => void} menu Opens the menu of a tile.
+ * @property {(box: Box | null) => boolean} own Where one's own tile is, px in the stage; `null` without. Whether the own camera lies over it.
+ * @property {(key: string | null) => void} enlarged What is shown alone.
  */
+
+/** After the id of whoever shares it, the key of a screen. */
+const SCREEN = ' screen';
+
+/**
+ * What tells a tile from all others: somebody's camera and their screen are two.
+ * @param {{ id: string, share?: boolean }} tile
+ */
+export function keyOf({ id, share = false }) {
+  return share ? id + SCREEN : id;
+}
+
+/**
+ * Whose the tile with this key is.
+ * @param {string} key
+ */
+export function idOf(key) {
+  return key.endsWith(SCREEN) ? key.slice(0, -SCREEN.length) : key;
+}
 
 /**
  * A map whose picture does not show up for so long, ms, is applied without it: the tab may be
@@ -39,6 +58,8 @@ export class Tiles {
   /** @type {ReadonlyMap<string, Person>} */
   #people = new Map();
   #me = '';
+  /** @type {Record<string, import('./protocol.js').LinkQuality>} */
+  #links = {};
   /** @type {string | null} */
   #enlarged = null;
   /** @type {ReadonlySet<string>} */
@@ -47,8 +68,8 @@ export class Tiles {
   /** @param {Hooks} hooks */
   constructor(hooks) {
     this.#hooks = hooks;
-    new ResizeObserver(() => this.#place()).observe(this.#video);
-    this.#video.addEventListener('resize', () => this.#place());
+    new ResizeObserver(() => this.place()).observe(this.#video);
+    this.#video.addEventListener('resize', () => this.place());
   }
 
   /**
@@ -86,25 +107,30 @@ export class Tiles {
 
   /**
    * Shows one tile over the whole stage, or all of them again.
-   * @param {string | null} id
+   * @param {string | null} key
    */
-  enlarge(id) {
-    this.#enlarged = this.#map?.tiles.some((tile) => tile.id === id) ? id : null;
+  enlarge(key) {
+    this.#enlarged = this.#map?.tiles.some((tile) => keyOf(tile) === key) ? key : null;
     this.#hooks.enlarged(this.#enlarged);
-    this.#place();
+    this.place();
   }
 
   get enlarged() {
     return this.#enlarged;
   }
 
+  /** Whether the picture on show is made for this page alone. */
+  get alone() {
+    return this.#map?.names === 'page';
+  }
+
   /**
-   * Where somebody's tile is on the screen.
-   * @param {string} id
+   * Where a tile is on the screen.
+   * @param {string} key
    */
-  boxOf(id) {
+  boxOf(key) {
     for (const tile of this.#overlay.children) {
-      if (tile instanceof HTMLElement && tile.dataset.id === id) return tile.getBoundingClientRect();
+      if (tile instanceof HTMLElement && tile.dataset.key === key) return tile.getBoundingClientRect();
     }
     return null;
   }
@@ -113,8 +139,14 @@ export class Tiles {
   speaking(ids) {
     this.#speaking = ids;
     for (const tile of this.#overlay.children) {
-      if (tile instanceof HTMLElement) tile.classList.toggle('speaking', ids.has(tile.dataset.id ?? ''));
+      if (tile instanceof HTMLElement) tile.classList.toggle('speaking', ids.has(tile.dataset.key ?? ''));
     }
+  }
+
+  /** @param {Record<string, import('./protocol.js').LinkQuality>} links Good where none is named. */
+  links(links) {
+    this.#links = links;
+    this.#draw();
   }
 
   /** Looks at every picture as long as a map waits for one. */
@@ -138,38 +170,40 @@ export class Tiles {
     if (this.#schedule.empty) clearTimeout(this.#overdue);
     this.#map = map;
     this.#draw();
-    this.#place();
+    this.place();
   }
 
   /** Lays the overlay exactly over the picture; the tiles in it are fractions of it. */
-  #place() {
+  place() {
     const { clientWidth: width, clientHeight: height, videoWidth, videoHeight } = this.#video;
     const picture = videoWidth > 0 ? { width: videoWidth, height: videoHeight } : this.#map;
     const box = picture && contained({ width, height }, picture);
     this.#overlay.hidden = !box;
     if (!box) return;
     for (const side of /** @type {const} */ (['left', 'top', 'width', 'height'])) this.#overlay.style[side] = `${box[side]}px`;
-    const tile = this.#map?.tiles.find(({ id }) => id === this.#enlarged);
+    const tile = this.#map?.tiles.find((one) => keyOf(one) === this.#enlarged);
     const { scale, left, top } = tile ? magnified({ width, height }, inPixels(tile, box)) : { scale: 1, left: 0, top: 0 };
     this.#picture.style.transform = tile ? `translate(${left}px, ${top}px) scale(${scale})` : '';
     this.#picture.style.setProperty('--scale', String(scale));
-    const own = this.#map?.includesSelf ? this.#map.tiles.find(({ id }) => id === this.#me) : undefined;
-    this.#hooks.own(own && !tile ? inPixels(own, box) : null);
+    const own = this.#map?.tiles.find((one) => keyOf(one) === this.#me);
+    const covered = this.#hooks.own(own && !tile ? inPixels(own, box) : null);
+    for (const one of this.#overlay.children) one.classList.toggle('covered', covered && one instanceof HTMLElement && one.dataset.key === this.#me);
   }
 
   #draw() {
     this.#overlay.dataset.names = this.#map?.names ?? 'page';
     const tiles = this.#map?.tiles ?? [];
-    reconcile(this.#overlay, tiles, ({ id }) => id, (tile) => this.#create(tile), (element, tile) => this.#update(element, tile));
-    if (this.#enlarged !== null && !tiles.some(({ id }) => id === this.#enlarged)) this.enlarge(null);
+    reconcile(this.#overlay, tiles, keyOf, (tile) => this.#create(tile), (element, tile) => this.#update(element, tile));
+    if (this.#enlarged !== null && !tiles.some((tile) => keyOf(tile) === this.#enlarged)) this.enlarge(null);
   }
 
   /** @param {MapTile} tile */
-  #create({ id }) {
-    const name = make('span', { class: 'tile-name' }, hand(), sign('mic-off', t('microphone_off')), make('bdi'));
+  #create(tile) {
+    const key = keyOf(tile);
+    const name = make('span', { class: 'tile-name' }, hand(), ...linkSigns(), sign('pin', t('pinned')), sign('mic-off', t('microphone_off')), make('bdi'));
     const button = make('button', { class: 'tile-button', type: 'button', 'aria-haspopup': 'menu' }, name);
-    button.addEventListener('click', () => this.#hooks.menu(id, button));
-    return make('li', { class: 'tile', 'data-testid': 'tile', 'data-id': id }, button);
+    button.addEventListener('click', () => this.#hooks.menu(key, button));
+    return make('li', { class: 'tile', 'data-testid': 'tile', 'data-id': tile.id }, button);
   }
 
   /**
@@ -177,12 +211,17 @@ export class Tiles {
    * @param {MapTile} tile
    */
   #update(element, tile) {
-    const label = this.#labels.get(tile.id) ?? tile.name;
+    const name = this.#labels.get(tile.id) ?? tile.name;
+    const label = tile.share ? t('screen_of', { name }) : name;
     element.dataset.name = tile.name;
     element.dataset.live = String(tile.live);
-    element.classList.toggle('speaking', this.#speaking.has(tile.id));
-    const person = this.#people.get(tile.id);
+    element.dataset.share = String(tile.share ?? false);
+    element.classList.toggle('speaking', this.#speaking.has(keyOf(tile)));
+    // The marks are a person's, and stand on their camera.
+    const person = tile.share ? undefined : this.#people.get(tile.id);
     element.classList.toggle('muted', person?.audio === false);
+    element.classList.toggle('pinned', person?.pinned === true);
+    element.dataset.link = (person && this.#links[person.id]) ?? 'good';
     element.classList.toggle('raised', person?.hand !== undefined);
     showHand(element, person?.hand, t('hand_up', { n: person?.hand ?? 0 }));
     element.style.left = percent(tile.x);

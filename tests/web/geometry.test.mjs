@@ -1,7 +1,7 @@
 // Where the picture is in its element, and from which picture on a tile map holds.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { contained, percent } from '../../web/geometry.js';
+import { contained, filled, percent } from '../../web/geometry.js';
 import { reached, Schedule } from '../../web/schedule.js';
 
 test('a wide element leaves bars at the sides, a tall one above and below', () => {
@@ -52,4 +52,19 @@ test('without timestamps the newest map is taken at once', () => {
   schedule.push(map(2, 4600));
   assert.equal(schedule.newest()?.layout, 2);
   assert.ok(schedule.empty);
+});
+
+test('a camera is cropped by at most a fifth, and has bars beyond', () => {
+  const tile = { width: 640, height: 360 };
+  assert.deepEqual(filled({ width: 1280, height: 720 }, tile), { left: 0, top: 0, ...tile });
+  // 4:3 loses a quarter of its height in 16:9: a fifth is cut, and bars do the rest.
+  const four = filled({ width: 640, height: 480 }, tile);
+  assert.equal(Math.round(four.width), 600);
+  assert.equal(four.height, 360);
+  assert.equal(Math.round(four.left), 20);
+  // Upright: as wide as 9:12.8.
+  const upright = filled({ width: 360, height: 640 }, tile);
+  assert.equal(upright.width, (360 * 9) / 12.8);
+  assert.deepEqual(filled({ width: 640, height: 360 }, { width: 300, height: 200 }), { left: 0, top: 0, width: 300, height: 200 });
+  assert.equal(filled({ width: 0, height: 0 }, tile), null);
 });

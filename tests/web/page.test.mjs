@@ -12,12 +12,14 @@ import { rate, sample, serverSide } from '../../web/stats.js';
 import { browserOf, explain } from '../../web/trouble.js';
 
 test('the address sets the options', () => {
-  assert.deepEqual(readOptions(''), { name: '', join: false, audio: true, video: true, view: false, codec: null, processing: true, token: null });
+  assert.deepEqual(readOptions(''), { name: '', join: false, audio: true, video: true, view: false, codec: null, processing: true, token: null, quality: null });
   assert.deepEqual(readOptions('?name=Ann%20B&join=1&video=0&audio=0&codec=VP8&processing=0&token=x.y'), {
-    name: 'Ann B', join: true, audio: false, video: false, view: false, codec: 'vp8', processing: false, token: 'x.y',
+    name: 'Ann B', join: true, audio: false, video: false, view: false, codec: 'vp8', processing: false, token: 'x.y', quality: null,
   });
   assert.equal(readOptions('?view=1').view, true);
   assert.equal(readOptions('?codec=av1').codec, null);
+  assert.equal(readOptions('?quality=LOW').quality, 'low');
+  assert.equal(readOptions('?quality=best').quality, null);
 });
 
 test('the path names the room', () => {

@@ -149,6 +149,19 @@ export function probe() {
       return { width: video.videoWidth, height: video.videoHeight, share, tiles };
     },
 
+    // Where pixels of this hue are in the whole picture, in the page's pixels; null without any.
+    coloured(hue) {
+      const video = mix();
+      const seen = picture(video);
+      const { extents } = inspect(seen, [['it', hue]], { x: 0, y: 0, width: 1, height: 1 });
+      if (!extents.it) return null;
+      const inside = content(video);
+      const { x, y, width, height } = extents.it;
+      const left = inside.x + x * inside.height;
+      const top = inside.y + y * inside.height;
+      return { left, top, right: left + width * inside.height, bottom: top + height * inside.height };
+    },
+
     async motion() {
       const video = mix();
       const before = picture(video);

@@ -1,0 +1,34 @@
+/** How the video that this page sends is encoded: as small as what the others are shown. Pure. */
+
+/**
+ * @typedef {Pick<RTCRtpEncodingParameters, 'active' | 'maxBitrate' | 'maxFramerate' | 'scaleResolutionDownBy'>} Encoding
+ * @typedef {import('./protocol.js').UplinkNotice} Wanted
+ */
+
+/**
+ * At most, bit/s and pictures a second: for a camera of 640x360, and for the text of a whole
+ * screen, of which the server shows ten.
+ */
+const MOST = { camera: { bitrate: 1_200_000, fps: 30 }, screen: { bitrate: 2_500_000, fps: 10 } };
+
+/**
+ * All of it, so that nothing is left of what was so before.
+ * @param {'camera' | 'screen'} what
+ * @param {Pick<Wanted, 'height' | 'fps' | 'bitrate'> | null} wanted What the server asked for; `null`: nothing yet.
+ * @param {number} height Of what is captured; 0 where that is not known.
+ * @returns {Encoding}
+ */
+export function encoding(what, wanted, height) {
+  const most = MOST[what];
+  const shown = wanted === null || wanted.height > 0;
+  return {
+    active: shown,
+    maxBitrate: Math.min(most.bitrate, wanted?.bitrate || most.bitrate),
+    maxFramerate: Math.min(most.fps, wanted?.fps || most.fps),
+    // Never enlarged: the server does that better than a narrow line.
+    scaleResolutionDownBy: wanted && shown && height > wanted.height ? height / wanted.height : 1,
+  };
+}
+
+/** Where nothing is captured, nothing says how large it would be. */
+export const heightOf = (/** @type {MediaStreamTrack | null} */ track) => track?.getSettings().height ?? 0;

@@ -1,0 +1,129 @@
+/** What this page wishes to see: how the mix is arranged, which way it stands, and whether it may show oneself. */
+
+import { t } from './i18n.js';
+
+/**
+ * @typedef {import('./protocol.js').Layout} Layout
+ * @typedef {import('./protocol.js').View} Wish
+ * @typedef {import('./menu.js').Item} Item
+ *
+ * @typedef {object} Room What a host decides about the picture.
+ * @property {Layout} layout
+ * @property {number} stageSize
+ */
+
+/** A screen that somebody shares is large in all of them, so there is none for that. @type {readonly Layout[]} */
+const LAYOUTS = ['grid', 'speaker', 'solo'];
+/** How many tiles a host can choose. */
+const SIZES = [4, 9, 16, 25];
+/** A window that is being resized is left alone for so long, ms: another shape is another encoder. */
+const SETTLED_MS = 400;
+
+/** Tells the server what it does not know yet. */
+export class View {
+  /** One's own choice; `null`: as the room's. @type {Layout | null} */
+  #layout = null;
+  #overlay = false;
+  #portrait = isUpright();
+  /** @type {Wish} */
+  #told = {};
+  #width = window.innerWidth;
+  #ask;
+
+  /** @param {(command: import('./protocol.js').Command) => Promise<void>} ask Rejects with a refusal. */
+  constructor(ask) {
+    this.#ask = ask;
+    /** @type {number | undefined} */
+    let settled;
+    window.addEventListener('resize', () => {
+      clearTimeout(settled);
+      settled = setTimeout(() => this.#resized(), SETTLED_MS);
+    });
+  }
+
+  /** All of it, as a join or another start says it. @returns {Required<Wish>} */
+  get wish() {
+    return { layout: this.#layout, overlay: this.#overlay, portrait: this.#portrait };
+  }
+
+  /**
+   * There is a server to tell.
+   * @param {Wish} told What it knows for sure.
+   */
+  joined(told) {
+    this.#told = told;
+    this.tell();
+  }
+
+  /** A meeting is over, and with it what was chosen in it. */
+  left() {
+    this.#layout = null;
+  }
+
+  /** @param {boolean} overlay The own camera is laid over the own tile whenever there is one. */
+  set overlay(overlay) {
+    this.#overlay = overlay;
+    this.tell();
+  }
+
+  /** Tells what has changed. */
+  tell() {
+    const { wish } = this;
+    const news = Object.fromEntries(Object.entries(wish).filter(([name, value]) => this.#told[/** @type {keyof Wish} */ (name)] !== value));
+    if (Object.keys(news).length === 0) return;
+    this.#told = wish;
+    this.#ask({ type: 'view', ...news }).catch(() => {}); // A lost socket's successor is told all of it.
+  }
+
+  /**
+   * The menu of layouts.
+   * @param {Room} room
+   * @param {boolean} alone The picture on show is this page's own.
+   * @param {((room: Partial<Room>) => void) | null} decide For hosts: changes the room.
+   * @returns {(Item | string)[]}
+   */
+  menu(room, alone, decide) {
+    /** @type {(Item | string)[]} */
+    const items = [t('layout_mine')];
+    const mine = [null, ...LAYOUTS].map((layout) => ({
+      label: layout ? t(`layout_${layout}`) : t('layout_room', { layout: t(`layout_${room.layout}`) }),
+      testid: `layout-${layout ?? 'room'}`,
+      checked: this.#layout === layout,
+      act: () => {
+        this.#layout = layout;
+        this.tell();
+      },
+    }));
+    if (alone) items.push(...mine);
+    else items.push({ label: t('layout_common'), testid: 'layout-common' });
+    if (!decide) return items;
+    items.push(t('layout_all'), ...LAYOUTS.map((layout) => ({
+      label: t(`layout_${layout}`),
+      testid: `layout-all-${layout}`,
+      checked: room.layout === layout,
+      act: () => decide({ layout }),
+    })));
+    items.push(t('layout_tiles'), ...SIZES.map((stageSize) => ({
+      label: t('layout_size', { n: stageSize }),
+      short: String(stageSize),
+      testid: `layout-size-${stageSize}`,
+      checked: room.stageSize === stageSize,
+      act: () => decide({ stageSize }),
+    })));
+    return items;
+  }
+
+  #resized() {
+    const { innerWidth: width } = window;
+    // Where the height alone changes on a telephone, a keyboard has come up: nobody turned it.
+    const turned = width !== this.#width || !matchMedia('(pointer: coarse)').matches;
+    this.#width = width;
+    if (turned) this.#portrait = isUpright();
+    this.tell();
+  }
+}
+
+/** Whether the window is taller than wide. */
+function isUpright() {
+  return window.innerHeight > window.innerWidth;
+}
