@@ -30,6 +30,10 @@
 //! events, and to whose `/messages` commands are posted, one a line. An event named `ping` stands for
 //! the ping frame, any command is a sign of life, and whoever follows no events for 5 s has left.
 //!
+//! A client may offer a data channel named `talk`, ordered and reliable. What it says there is answered
+//! there, under the same rules as on the socket, in messages of at most 16 KiB; chat goes by it in both
+//! directions while it is open, and by the socket while it is not.
+//!
 //! After an `error` the socket stays open unless `closes` is true; then the close frame follows.
 
 use serde::{Deserialize, Serialize};

@@ -184,7 +184,13 @@ export class Meeting {
    */
   async ask(command) {
     if (!this.#signalling) throw new Lost(t('no_server'));
-    await this.#signalling.request(command);
+    const channel = command.type === 'chat' && this.#connection?.open ? this.#connection : undefined;
+    await this.#signalling.request(command, channel);
+  }
+
+  /** By what chat goes, while anything does. */
+  get chatPath() {
+    return this.#connection?.open ? 'channel' : this.path;
   }
 
   /** @returns {Promise<RTCStatsReport | null>} */
@@ -269,6 +275,7 @@ export class Meeting {
       view: options.view,
       stream: devices.stream,
       send: (command) => this.#signalling?.request(command) ?? Promise.reject(new Lost(t('no_server'))),
+      onmessage: (text) => this.#signalling?.hear(text),
       onhealth: (health) => this.#health(health, end),
       ontrouble: (moved) => void this.#mend(connection, moved),
     });

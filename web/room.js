@@ -199,7 +199,7 @@ async function join(view) {
   url.protocol = url.protocol.replace('http', 'ws');
   const token = options.token ?? recall(`host-${room}`);
   const meeting = new Meeting({ url: url.href, name, session: sessionKey(room), options: { ...options, view, token }, devices, hooks });
-  current = { meeting, stats: new Stats(() => meeting.stats(), () => meeting.path), howl: new HowlWatch(room, warnOfHowl), told: false, locked: false, held: false };
+  current = { meeting, stats: new Stats(() => meeting.stats(), () => [meeting.path, meeting.chatPath]), howl: new HowlWatch(room, warnOfHowl), told: false, locked: false, held: false };
   joinedRoom(room);
   show('meeting');
   panels.start();

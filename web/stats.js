@@ -119,7 +119,7 @@ export class Stats {
 
   /**
    * @param {() => Promise<RTCStatsReport | null>} read
-   * @param {() => import('./line.js').Line['path'] | null} path By what the server is reached.
+   * @param {() => Path[]} path By what the server is reached, and by what chat goes.
    */
   constructor(read, path) {
     this.#read = read;
@@ -175,6 +175,7 @@ export class Stats {
     this.#serverBefore = server;
     const pictures = before ? server.pictures - before.pictures : 0;
     const latency = before && pictures > 0 ? (server.seconds - before.seconds) / pictures : null;
+    const [signalling = null, chat = null] = this.#path();
     /** @type {[string, string][]} */
     const figures = [
       [t('stats_trip'), ms(now.roundTrip)],
@@ -183,10 +184,19 @@ export class Stats {
       [t('stats_delay'), ms(now.buffered)],
       [t('stats_frozen'), t('stats_times', { n: now.freezes })],
       [t('stats_encoders'), String(server.encoders)],
-      [t('stats_signalling'), this.#path() === 'http' ? t('stats_by_http') : 'WebSocket'],
+      [t('stats_signalling'), by(signalling)],
+      [t('stats_chat'), by(chat)],
     ];
     this.#more.replaceChildren(...figures.map(([name, value]) => make('div', {}, make('dt', {}, name), make('dd', {}, value))));
   }
+}
+
+/** @typedef {import('./line.js').Line['path'] | 'channel' | null} Path */
+
+/** @param {Path} path */
+function by(path) {
+  if (path === null) return t('unknown');
+  return path === 'websocket' ? 'WebSocket' : t(path === 'http' ? 'stats_by_http' : 'stats_by_channel');
 }
 
 /** @param {number | null} seconds */

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use crate::id::{RoomName, SessionKey};
 use crate::media::VideoCodec;
+use crate::peer::Said;
 use crate::room::member::Member;
 use crate::signalling::Message;
 
@@ -38,6 +39,8 @@ pub struct Seat {
 pub enum News {
     /// The room says something; none: the room is gone.
     Notice(Option<Message>),
+    /// The client says something by its data channel.
+    Said(Said),
     /// Another session wants it, and has its key.
     Claimed(Claim),
 }
@@ -47,6 +50,7 @@ impl Seat {
     pub async fn next(&mut self) -> News {
         tokio::select! {
             notice = self.notices.recv() => News::Notice(notice),
+            said = self.member.hear() => News::Said(said),
             // Its sender is listed as long as this place is, if it has a key.
             Some(claim) = self.claims.recv() => News::Claimed(claim),
         }

@@ -9,7 +9,7 @@ use crate::allowance::{Allowance, Rate};
 use crate::clock;
 use crate::id::{DisplayName, RoomName, SessionKey};
 use crate::media::VideoCodec;
-use crate::peer;
+use crate::peer::{self, Said};
 use crate::quiet::{Quiet, REFUSED, cut};
 use crate::room::event::View;
 use crate::room::registry::{Admission, JoinError, Phase, Wait};
@@ -54,6 +54,8 @@ pub struct Session<L> {
     seat: Option<Seat>,
     /// Before the door, until a host answers it.
     wait: Option<Wait>,
+    /// What is carried out came by the data channel, and is answered there.
+    aside: bool,
     allowance: Allowance,
     /// What was refused in this session, and when it was last logged.
     said: Vec<(ErrorCode, Quiet)>,
@@ -68,6 +70,7 @@ impl<L: Line> Session<L> {
             line,
             seat: None,
             wait: None,
+            aside: false,
             allowance: Allowance::new(COMMANDS, Instant::now().into_std()),
             said: Vec::new(),
         }
@@ -133,6 +136,18 @@ impl<L: Line> Session<L> {
                         if last {
                             return self.close(Closing::Away).await;
                         }
+                    }
+                    News::Said(said) => {
+                        self.aside = true;
+                        match said {
+                            Said::Text(text) => self.frame(&text).await?,
+                            Said::Binary => {
+                                let text = "binary messages are not used here";
+                                let refusal = refuse(ErrorCode::BadMessage, text);
+                                self.error(None, refusal, false).await?;
+                            }
+                        }
+                        self.aside = false;
                     }
                     News::Claimed(claim) => self.hand_over(claim).await?,
                 },
@@ -344,6 +359,7 @@ impl<L: Line> Session<L> {
         let options = peer::Options {
             prefer: seat.prefer,
             patience: MEDIA_PATIENCE,
+            channel: true,
         };
         let answer = seat.member.offer(sdp, options).await;
         let sdp = answer.map_err(|error| {
@@ -408,6 +424,13 @@ impl<L: Line> Session<L> {
 
     async fn send(&mut self, message: &Message) -> Result<(), Over> {
         let text = serde_json::to_string(message).map_err(|_| Over)?;
+        // The chat goes by the data channel as long as that is open and its client takes it.
+        if (self.aside || matches!(message, Message::Chat(_)))
+            && let Some(seat) = &self.seat
+            && seat.member.tell(&text).await
+        {
+            return Ok(());
+        }
         self.line.say(text).await
     }
 

@@ -269,6 +269,8 @@ export const words = {
   stats_encoders: 'مرمّزات الصورة على الخادم',
   stats_signalling: 'الرسائل عبر',
   stats_by_http: 'HTTP، لأن الشبكة ترفض WebSocket',
+  stats_chat: 'الدردشة عبر',
+  stats_by_channel: 'قناة بيانات',
   unknown: 'غير معروف',
 
   share_title: 'شارك هذا الخادم مع الآخرين',

@@ -269,6 +269,8 @@ export const words = {
   stats_encoders: 'Bild-Encoder auf dem Server',
   stats_signalling: 'Nachrichten über',
   stats_by_http: 'HTTP, denn das Netz lässt keine WebSockets zu',
+  stats_chat: 'Chat über',
+  stats_by_channel: 'Datenkanal',
   unknown: 'unbekannt',
 
   share_title: 'Diesen Server mit anderen teilen',

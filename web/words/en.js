@@ -282,6 +282,8 @@ export const words = {
   stats_encoders: 'Picture encoders on the server',
   stats_signalling: 'Messages by',
   stats_by_http: 'HTTP, for the network refuses WebSockets',
+  stats_chat: 'Chat by',
+  stats_by_channel: 'Data channel',
   unknown: 'unknown',
 
   // The page on sharing

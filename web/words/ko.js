@@ -269,6 +269,8 @@ export const words = {
   stats_encoders: '서버의 영상 인코더',
   stats_signalling: '메시지 경로',
   stats_by_http: 'HTTP (네트워크가 WebSocket을 거부함)',
+  stats_chat: '채팅 경로',
+  stats_by_channel: '데이터 채널',
   unknown: '알 수 없음',
 
   share_title: '이 서버를 다른 사람과 함께 쓰기',
