@@ -49,7 +49,7 @@ export class Ended extends Error {
 
 /** Refusals in the reader's language; the others come with the server's own words. @type {Partial<Record<ErrorCode, import('./i18n.js').Key>>} */
 const REFUSED = {
-  locked: 'refused_locked', removed: 'refused_removed', not_admitted: 'bye_refused', forbidden: 'refused_forbidden', slow_down: 'refused_slow', not_there: 'chat_gone',
+  locked: 'refused_locked', removed: 'refused_removed', not_admitted: 'bye_refused', files_full: 'refused_files', forbidden: 'refused_forbidden', slow_down: 'refused_slow', not_there: 'chat_gone',
 };
 
 /**
@@ -181,11 +181,12 @@ export class Meeting {
   /**
    * Has the server do something; rejects with its refusal.
    * @param {import('./protocol.js').Command} command
+   * @returns {Promise<any>} What the acknowledgement carries.
    */
   async ask(command) {
     if (!this.#signalling) throw new Lost(t('no_server'));
     const channel = command.type === 'chat' && this.#connection?.open ? this.#connection : undefined;
-    await this.#signalling.request(command, channel);
+    return this.#signalling.request(command, channel);
   }
 
   /** By what chat goes, while anything does. */

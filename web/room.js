@@ -74,7 +74,7 @@ const floor = new Floor(people, {
   enlarged: () => tiles.enlarged,
   hasTile: (id) => tiles.boxOf(id) !== null,
 });
-const chat = new Chat(people, sendChat, inWords, (unread) => {
+const chat = new Chat(people, sendChat, announceFile, inWords, (unread) => {
   document.title = unread > 0 ? t('unread_title', { n: unread, title: title() }) : title();
 });
 const panels = new Panels((side) => chat.show(side === 'chat'));
@@ -362,6 +362,12 @@ async function ask(command) {
  */
 async function sendChat(text, to) {
   await current?.meeting.ask({ type: 'chat', text, ...(to === undefined ? {} : { to }) });
+}
+
+/** @type {import('./files.js').Announce} */
+async function announceFile(name, size, to) {
+  const { upload } = await current?.meeting.ask({ type: 'file', name, size, ...(to === undefined ? {} : { to }) });
+  return upload;
 }
 
 function moreMenu() {

@@ -15,9 +15,9 @@ use crate::room::actor::{Answer, Command, Handle, Join, NOTICES, Room, Summary};
 use crate::room::member::Member;
 use crate::room::output::{self, Output};
 use crate::room::state::{Change, Settings};
-use crate::room::talk::Refusal;
+use crate::room::talk::{Refusal, Say, refuse};
 use crate::room::wiring::Context;
-use crate::signalling::{Message, Person};
+use crate::signalling::{ErrorCode, Message, Person};
 
 /// All rooms.
 pub struct Registry {
@@ -261,6 +261,16 @@ impl Registry {
         let (reply, answer) = oneshot::channel();
         // A room that is closing reads nothing any more, which drops the reply.
         self.tell(room, Command::End(reply)).await && answer.await.is_ok()
+    }
+
+    /// Says something in somebody's name.
+    pub async fn say(&self, room: &RoomName, id: ParticipantId, say: Say) -> Result<(), Refusal> {
+        let ended = || Err(refuse(ErrorCode::NotThere, "the room has ended"));
+        let (reply, answer) = oneshot::channel();
+        match self.tell(room, Command::Say { id, say, reply }).await {
+            true => answer.await.unwrap_or_else(|_| ended()),
+            false => ended(),
+        }
     }
 
     async fn tell(&self, room: &RoomName, command: Command) -> bool {

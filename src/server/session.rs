@@ -7,7 +7,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::allowance::{Allowance, Rate};
 use crate::clock;
-use crate::id::{DisplayName, RoomName, SessionKey};
+use crate::id::{DisplayName, ParticipantId, RoomName, SessionKey};
 use crate::media::VideoCodec;
 use crate::peer::{self, Said};
 use crate::quiet::{Quiet, REFUSED, cut};
@@ -17,7 +17,7 @@ use crate::room::talk::{Refusal, Say, refuse};
 use crate::server::line::{Closing, Heard, Line, Over};
 use crate::server::listen::stopping;
 use crate::server::seats::{Claim, News, Seat};
-use crate::server::{App, Role};
+use crate::server::{App, Role, post};
 use crate::signalling::{
     AckResult, Answered, ByeReason, Command, ErrorCode, Joined, MAX_FRAME, Message, Person,
     Request, read,
@@ -231,6 +231,7 @@ impl<L: Line> Session<L> {
                 Err(refusal) => Err(refusal),
             },
             Command::Chat { text, to } => self.say(Say::Chat(text, to)).await,
+            Command::File { name, size, to } => self.file(&name, size, to).await,
             Command::React { reaction } => self.say(Say::React(reaction)).await,
             Command::Hand { raised } => self.say(Say::Hand(raised)).await,
             Command::Moderate { act, who } => self.say(Say::Moderate(act, who)).await,
@@ -385,6 +386,20 @@ impl<L: Line> Session<L> {
     async fn say(&mut self, say: Say) -> Result<AckResult, Refusal> {
         self.seated()?.member.say(say).await?;
         Ok(AckResult::Done {})
+    }
+
+    async fn file(
+        &mut self,
+        name: &str,
+        size: u64,
+        to: Option<ParticipantId>,
+    ) -> Result<AckResult, Refusal> {
+        self.say(Say::Offer(to)).await?;
+        let from = self.seated()?.member.id();
+        let (parcels, now) = (&self.app.parcels, Instant::now().into_std());
+        let secret = parcels.expect(&self.room, from, to, name, size, now)?;
+        let upload = post::address(&self.room, secret);
+        Ok(AckResult::Expected { upload })
     }
 
     fn seated(&mut self) -> Result<&mut Seat, Refusal> {
