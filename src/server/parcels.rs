@@ -146,6 +146,11 @@ impl Parcels {
         }
     }
 
+    /// Forgets one.
+    pub fn forget(&self, secret: u128) {
+        self.lock().remove(&secret);
+    }
+
     /// Forgets what has been offered for long enough.
     pub fn sweep(&self, now: Instant) {
         self.lock().retain(|_, parcel| parcel.until > now);

@@ -53,7 +53,10 @@ pub async fn bring(
     let say = Say::File(file, parcel.name, parcel.to);
     match app.rooms.say(&room, parcel.from, say).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
-        Err(refusal) => Err(Problem::new(StatusCode::CONFLICT, refusal.text)),
+        Err(refusal) => {
+            app.parcels.forget(secret);
+            Err(Problem::new(StatusCode::CONFLICT, refusal.text))
+        }
     }
 }
 
