@@ -64,6 +64,11 @@ impl Talk {
         }
     }
 
+    /// Whether there is one.
+    pub fn is_open(&self) -> bool {
+        self.channel().is_some()
+    }
+
     /// Sends a message, if the channel is open and its client takes what is sent.
     pub async fn say(&self, text: &str) -> bool {
         let channel = self.channel();
@@ -100,7 +105,7 @@ pub(super) fn opened(link: &Arc<Link>, channel: Arc<dyn DataChannel>) {
 
 /// Hears a channel until it or its connection ends.
 async fn serve(link: Arc<Link>, channel: Arc<dyn DataChannel>) {
-    if suits(&*channel).await && link.talk.channel().is_none() && !link.is_closed() {
+    if suits(&*channel).await && !link.talk.is_open() && !link.is_closed() {
         link.talk.set(Some(channel.clone()));
         tokio::select! {
             () = listen(&link, &*channel) => {}

@@ -90,6 +90,11 @@ impl Peer {
         self.inner.link.talk.hear().await
     }
 
+    /// Whether the client's data channel is open.
+    pub fn talks(&self) -> bool {
+        self.inner.link.talk.is_open()
+    }
+
     /// Tells the client by its data channel; whether it is open, and not behind.
     pub async fn say(&self, text: &str) -> bool {
         self.inner.link.talk.say(text).await

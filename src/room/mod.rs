@@ -5,7 +5,8 @@
 //! decisions out on [`wiring`] (decoders, mixes, encoders) and speaks to its [`member`]s;
 //! [`registry`] finds rooms by name. What people say beside the picture is [`talk`]'s, and who may
 //! say and do what is [`floor`]'s; both are pure, too. [`codecs`] chooses at start who encodes and
-//! decodes. What listens without being in is an [`output`].
+//! decodes. What listens without being in is an [`output`]. Who wants in and has to be let is
+//! [`waiting`]; what the operator sees of a room is [`inspect`]'s.
 
 pub mod activity;
 pub mod actor;
@@ -14,6 +15,7 @@ pub mod budget;
 pub mod codecs;
 pub mod event;
 pub mod floor;
+pub mod inspect;
 pub mod member;
 pub mod mixes;
 mod names;

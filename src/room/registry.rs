@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use crate::id::{DisplayName, OutputId, ParticipantId, RoomName, SessionKey};
 use crate::peer;
 use crate::room::actor::{Answer, Command, Handle, Join, NOTICES, Room, Summary};
+use crate::room::inspect::Inside;
 use crate::room::member::Member;
 use crate::room::output::{self, Output};
 use crate::room::state::{Change, Settings};
@@ -241,6 +242,27 @@ impl Registry {
         let summary =
             |(name, open): (&RoomName, &Open)| (name.clone(), open.handle.summary.borrow().clone());
         rooms.iter().map(summary).collect()
+    }
+
+    /// What is in each room, by name, as far as they answer within `patience`.
+    pub async fn inspect(&self, patience: Duration) -> BTreeMap<RoomName, Inside> {
+        let rooms: Vec<_> = {
+            let rooms = self.lock();
+            let commands =
+                |(name, open): (&RoomName, &Open)| (name.clone(), open.handle.commands.clone());
+            rooms.iter().map(commands).collect()
+        };
+        let ask = |(name, commands): (RoomName, mpsc::Sender<Command>)| async move {
+            let (reply, inside) = oneshot::channel();
+            let asked = async {
+                commands.send(Command::Inspect(reply)).await.ok()?;
+                inside.await.ok()
+            };
+            let inside = tokio::time::timeout(patience, asked).await.ok()??;
+            Some((name, inside))
+        };
+        let insides = join_all(rooms.into_iter().map(ask)).await;
+        insides.into_iter().flatten().collect()
     }
 
     /// One room, if it is open.

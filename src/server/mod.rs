@@ -115,6 +115,7 @@ pub fn router(app: App) -> Router {
         .route("/api/reach", get(api::reach))
         .route("/api/rooms", get(api::rooms))
         .route("/api/admin", get(admin::overview))
+        .route("/api/admin/pipelines/{number}", get(admin::graph))
         .route("/api/rooms/{room}", room)
         .route("/api/rooms/{room}/people/{id}", delete(admin::dismiss))
         .route("/api/rooms/{room}/tokens", post(api::token))

@@ -345,6 +345,7 @@ impl<L: Line> Session<L> {
     }
 
     fn sit_down(&mut self, seat: Seat, people: Vec<Person>) -> AckResult {
+        seat.carried(L::WAY);
         let joined = Joined {
             participant: seat.member.id(),
             room: self.room.clone(),
