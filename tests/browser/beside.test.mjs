@@ -160,6 +160,7 @@ meeting('newcomers wait until the host lets them in', async (room) => {
   const host = await room.visit('red', '/');
   await host.control('room-name').fill(room.name);
   await host.control('create').click();
+  await host.page.waitForURL('**/r/**');
   await host.control('name').fill('Red');
   await host.control('join').click();
   await connected(host);
