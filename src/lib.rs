@@ -151,6 +151,7 @@ impl Server {
             openings: Arc::default(),
             knocks: Arc::default(),
             lines: server::Lines::default(),
+            parcels: server::Parcels::default(),
             seats: server::Seats::default(),
             ice_servers: settings.ice_servers.into(),
             pages: server::Pages::new(settings.web_dir),

@@ -30,6 +30,10 @@
 //! events, and to whose `/messages` commands are posted, one a line. An event named `ping` stands for
 //! the ping frame, any command is a sign of life, and whoever follows no events for 5 s has left.
 //!
+//! A client may offer a data channel named `talk`, ordered and reliable. What it says there is answered
+//! there, under the same rules as on the socket, in messages of at most 16 KiB; chat goes by it in both
+//! directions while it is open, and by the socket while it is not.
+//!
 //! After an `error` the socket stays open unless `closes` is true; then the close frame follows.
 
 use std::collections::BTreeMap;
@@ -119,6 +123,17 @@ pub enum Command {
     Chat {
         /// 1-2000 characters after trimming; of control characters only line ends and tabs.
         text: String,
+        /// Only for them; for everybody without.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<ParticipantId>,
+    },
+    /// Announces a file that is to be brought to the address that the acknowledgement carries, by
+    /// PUT; then it comes back as a [`Message::Chat`], and those present may fetch it for ten minutes.
+    File {
+        /// What it is called; nothing but a name is left of it.
+        name: String,
+        /// Bytes, at most ten million.
+        size: u64,
         /// Only for them; for everybody without.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         to: Option<ParticipantId>,
@@ -357,6 +372,11 @@ pub enum AckResult {
     Joined(Joined),
     /// Of `offer`.
     Answered(Answered),
+    /// Of `file`.
+    Expected {
+        /// Where to bring it.
+        upload: String,
+    },
     /// Of `join`, where newcomers wait: until [`Message::Admitted`] or [`Message::Bye`].
     Waiting {
         /// True.
@@ -444,8 +464,11 @@ pub struct ChatLine {
     pub from: ParticipantId,
     /// Their name then; they may have left.
     pub name: DisplayName,
-    /// As it was written.
+    /// As it was written, or the name of the file.
     pub text: String,
+    /// It is a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<ChatFile>,
     /// When, by the server's clock, in milliseconds since 1970.
     pub at: u64,
     /// Only they and the sender get it.
@@ -453,6 +476,15 @@ pub struct ChatLine {
     pub to: Option<ParticipantId>,
     /// Written before this client came.
     pub past: bool,
+}
+
+/// A file that can be fetched for some minutes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChatFile {
+    /// Bytes.
+    pub size: u64,
+    /// Where, on this server. Nobody else is told.
+    pub url: String,
 }
 
 /// Where everybody is in one mix, in fractions of the canvas.
@@ -553,6 +585,10 @@ pub enum ErrorCode {
     BadValue,
     /// Chat or gestures come too fast; try again in a moment.
     SlowDown,
+    /// The file is too large, or has no name.
+    BadFile,
+    /// Too many files are under way.
+    FilesFull,
     /// Quilt's fault.
     Internal,
 }

@@ -21,12 +21,19 @@ async fn the_operator_sees_everybody_and_has_them_leave() {
     let body: Value = serde_json::from_str(&body).expect("JSON");
     assert_eq!(body["rooms"][0]["name"], "_hidden");
     assert_eq!(body["rooms"][0]["people"][1]["name"], "Bob");
+    assert_eq!(body["rooms"][0]["people"][1]["way"], "websocket");
+    let inside = json!({"encoders": [], "channels": [], "waiting": 0});
+    assert_eq!(body["rooms"][0]["inside"], inside);
+    assert!(body["pipelines"].is_array());
+    let graph = "/api/admin/pipelines/0";
+    assert_eq!(server.request("GET", graph, Some(KEY)).await.0, "404");
     let id = body["rooms"][0]["people"][1]["id"].as_str().unwrap();
 
     let path = format!("/api/rooms/_hidden/people/{id}");
     for key in [None, Some("wrong")] {
         for (verb, path) in [
             ("GET", "/api/admin"),
+            ("GET", graph),
             ("DELETE", "/api/rooms/_hidden"),
             ("DELETE", &path),
         ] {

@@ -1,12 +1,24 @@
 /** The operator's page: what the server does, who is where, and having them leave. */
 
 import { find, make, reconcile, say, sign } from './dom.js';
-import { t, translate } from './i18n.js';
+import { list, t, translate } from './i18n.js';
+import { showPipelines } from './pipelines.js';
 import { recall, remember } from './store.js';
 
 /**
  * @typedef {import('./protocol.js').Person} Person
- * @typedef {{ name: string, viewers: number, people: Person[] }} Room
+ *
+ * @typedef {object} Encoder
+ * @property {string} codec
+ * @property {{ width: number, height: number }} size
+ * @property {string} layout
+ * @property {string | null} without Who is left out.
+ * @property {string[]} people Who shares it.
+ * @property {number} outputs Recordings and streams that do.
+ *
+ * @typedef {Person & { way: 'websocket' | 'http' | null }} Carried
+ * @typedef {{ encoders: Encoder[], channels: string[], waiting: number }} Inside
+ * @typedef {{ name: string, viewers: number, people: Carried[], inside: Inside | null }} Room
  */
 
 /** How old what is shown may get, ms. */
@@ -79,9 +91,11 @@ class Admin {
     find('#unlock', HTMLElement).hidden = true;
     find('#server', HTMLElement).hidden = false;
     find('#meetings', HTMLElement).hidden = false;
-    /** @type {{ rooms: Room[] }} */
-    const { rooms } = await answer.json();
+    find('#pipelines', HTMLElement).hidden = false;
+    /** @type {{ rooms: Room[], pipelines: import('./pipelines.js').Pipeline[] }} */
+    const { rooms, pipelines } = await answer.json();
     this.#showRooms(rooms);
+    showPipelines(pipelines, (path) => this.#ask('GET', path));
     const metrics = await fetch('/metrics').then((response) => response.text(), () => '');
     this.#showFigures(figures(metrics));
   }
@@ -101,6 +115,10 @@ class Admin {
       [t('admin_listeners'), String(listeners)],
       [t('admin_late'), `${latePercent.toFixed(1)} %`],
     ];
+    for (const [name, words] of BUDGET) {
+      const cores = now.get(name);
+      if (cores !== undefined) shown.push([t(words), t('admin_cores', { cores: cores.toFixed(1) })]);
+    }
     find('#figures', HTMLElement).replaceChildren(...shown.map(([name, value]) => make('div', {}, make('dt', {}, name), make('dd', { dir: 'ltr' }, value))));
   }
 
@@ -109,8 +127,12 @@ class Admin {
     find('#admin-empty', HTMLElement).hidden = rooms.length > 0;
     reconcile(find('#admin-rooms', HTMLElement), rooms, ({ name }) => name, (room) => this.#room(room), (item, room) => {
       say(item.querySelector('.who'), t('people_here', { n: room.people.length }) + (room.viewers > 0 ? `; ${t('watching', { n: room.viewers })}` : ''));
-      const list = item.querySelector('ul');
-      if (list) reconcile(list, room.people, ({ id }) => id, (person) => this.#person(room.name, person), showPerson);
+      const [people, encoders] = item.querySelectorAll('ul');
+      const channels = new Set(room.inside?.channels);
+      if (people) reconcile(people, room.people, ({ id }) => id, (person) => this.#person(room.name, person), (line, person) => showPerson(line, person, channels.has(person.id)));
+      const texts = (room.inside?.encoders ?? []).map((encoder) => described(encoder, room.people));
+      if (room.inside?.waiting) texts.push(t('admin_waiting', { n: room.inside.waiting }));
+      if (encoders) reconcile(encoders, texts, (text) => text, (text) => make('li', { 'data-testid': 'admin-encoder' }, text), () => {});
     });
   }
 
@@ -122,7 +144,7 @@ class Admin {
     });
     return make('li', { class: 'admin-room', 'data-testid': 'admin-room', 'data-name': name },
       make('div', { class: 'room' }, make('div', { class: 'room-text' }, make('h3', {}, make('bdi', {}, name)), make('p', { class: 'who' })), end),
-      make('ul', { 'aria-label': name }));
+      make('ul', { 'aria-label': name }), make('ul', { class: 'soft', 'aria-label': `${t('stats_encoders')}: ${name}` }));
   }
 
   /**
@@ -135,7 +157,7 @@ class Admin {
       if (confirm(t('remove_sure', { name }))) void this.#remove(`/api/rooms/${encodeURIComponent(room)}/people/${id}`);
     });
     return make('li', { class: 'admin-person', 'data-testid': 'admin-person', 'data-name': name },
-      make('bdi', {}, name), sign('star', t('is_host')), sign('mic-off', t('microphone_off')), sign('camera-off', t('camera_off')), remove);
+      make('bdi', {}, name), make('span', { class: 'soft way' }), sign('star', t('is_host')), sign('mic-off', t('microphone_off')), sign('camera-off', t('camera_off')), remove);
   }
 
   /** @param {string} path */
@@ -160,11 +182,33 @@ class Admin {
   }
 }
 
+/** What the processor may be used for, as far as the server says. @type {[string, import('./i18n.js').Key][]} */
+const BUDGET = [['quilt_cpu_budget_cores', 'admin_budget'], ['quilt_cpu_used_cores', 'admin_used'], ['quilt_cpu_committed_cores', 'admin_committed']];
+
+/**
+ * An encoder and who shares it, in words. Pure.
+ * @param {Encoder} encoder
+ * @param {Person[]} all In the room.
+ */
+export function described({ codec, size, layout, without, people, outputs }, all) {
+  /** @param {string} id */
+  const named = (id) => all.find((one) => one.id === id)?.name ?? id;
+  const viewers = people.filter((id) => !all.some((one) => one.id === id)).length;
+  const who = people.filter((id) => all.some((one) => one.id === id)).map(named);
+  if (viewers > 0) who.push(t('watching', { n: viewers }));
+  if (outputs > 0) who.push(t('admin_outputs', { n: outputs }));
+  const what = `${codec.toUpperCase()} ${size.width}×${size.height}, ${layout}`;
+  return without === null ? t('admin_encoder', { what, who: list(who) }) : t('admin_encoder_without', { what, name: named(without), who: list(who) });
+}
+
 /**
  * @param {HTMLElement} item
- * @param {Person} person
+ * @param {Carried} person
+ * @param {boolean} channel Their chat goes by a data channel.
  */
-function showPerson(item, { audio, video, host = false }) {
+function showPerson(item, { audio, video, host = false, way }, channel) {
+  const ways = [way === null ? '' : way === 'http' ? 'HTTP' : 'WebSocket', channel ? t('stats_by_channel') : ''];
+  say(item.querySelector('.way'), ways.filter(Boolean).join(' + '));
   item.classList.toggle('muted', !audio);
   item.classList.toggle('unseen-camera', !video);
   item.classList.toggle('host', host);

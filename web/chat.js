@@ -1,8 +1,8 @@
 /** The chat: what was written, by whom and to whom, and a line to write in. */
 
-import { find, make, say } from './dom.js';
+import { find, icon, make, say } from './dom.js';
 import { clock, t } from './i18n.js';
-import { pieces } from './links.js';
+import { bytes, pieces } from './links.js';
 
 /**
  * @typedef {import('./protocol.js').ChatLine} ChatLine
@@ -32,11 +32,14 @@ export class Chat {
   /**
    * @param {People} people
    * @param {(text: string, to: string | undefined) => Promise<void>} send Rejects with why not.
+   * @param {import('./files.js').Announce} announce A file.
    * @param {(error: unknown) => string} inWords
    * @param {(unread: number) => void} counted
    */
-  constructor(people, send, inWords, counted) {
+  constructor(people, send, announce, inWords, counted) {
     this.#people = people;
+    this.#announce = announce;
+    this.#inWords = inWords;
     this.#counted = counted;
     const form = find('#chat-form', HTMLFormElement);
     form.addEventListener('submit', async (event) => {
@@ -58,10 +61,13 @@ export class Chat {
       event.preventDefault();
       form.requestSubmit();
     });
+    this.#fileButton();
     this.people();
   }
 
   #counted;
+  #announce;
+  #inWords;
 
   /**
    * Shown or not; what comes while it is not counts as unread.
@@ -92,7 +98,8 @@ export class Chat {
     this.#known.add(key);
     const mine = line.from === this.#people.me;
     const head = `${line.from} ${line.to ?? ''} ${line.name}`;
-    const body = make('p', { class: 'chat-text', dir: 'auto' }, ...pieces(line.text).map(piece));
+    const content = line.file ? [fileLink(line.text, line.file)] : pieces(line.text).map(piece);
+    const body = make('p', { class: 'chat-text', dir: 'auto' }, ...content);
     const entry = make('div', { class: 'chat-line', 'data-testid': 'chat-line', 'data-name': line.name });
     entry.classList.toggle('mine', mine);
     entry.classList.toggle('direct', line.to !== undefined);
@@ -152,11 +159,49 @@ export class Chat {
     this.#counted(this.#count);
   }
 
+  /** Beside the line to write in: sends a file to whom the next line is for. */
+  #fileButton() {
+    const input = make('input', { type: 'file', hidden: '', 'data-testid': 'chat-file-input', tabindex: '-1' });
+    const button = make('button', { type: 'button', class: 'quiet', 'data-testid': 'chat-file', 'aria-label': t('file_send'), title: t('file_send') }, icon('clip'));
+    button.addEventListener('click', () => input.click());
+    input.addEventListener('change', async () => {
+      const [file] = input.files ?? [];
+      input.value = ''; // The same one may be chosen again.
+      if (!file) return;
+      const to = this.#to.value || undefined;
+      const whom = this.#to.selectedOptions[0]?.text ?? '';
+      const { send } = await import('./files.js'); // Few need it.
+      const { line, done } = send(file, to, whom, this.#announce);
+      this.#add(line);
+      this.#last = '';
+      try {
+        await done;
+        this.#complain(null);
+      } catch (error) {
+        this.#complain(this.#inWords(error));
+      } finally {
+        line.remove();
+      }
+    });
+    this.#input.after(button, input);
+  }
+
   /** @param {string | null} text */
   #complain(text) {
     this.#problem.hidden = text === null;
     this.#problem.textContent = text ?? '';
   }
+}
+
+/**
+ * A file is saved, never shown: what is in it is its sender's business.
+ * @param {string} name
+ * @param {{ size: number, url: string }} file
+ */
+function fileLink(name, { size, url }) {
+  const fine = /^\/api\/rooms\/[\w-]+\/files\/[0-9a-f]{32}$/.test(url);
+  const link = make('a', { ...(fine ? { href: url } : {}), download: name, class: 'file', 'data-testid': 'file' }, icon('clip'), make('bdi', {}, name));
+  return make('span', {}, link, ' ', make('span', { class: 'soft' }, t('file_note', { size: bytes(size) })));
 }
 
 /** @param {import('./links.js').Piece} piece */

@@ -15,6 +15,7 @@ import { encoding } from './uplink.js';
  * @property {boolean} view Receive only.
  * @property {MediaStream} stream What the tracks are announced with.
  * @property {(command: import('./protocol.js').Command) => Promise<any>} send
+ * @property {(text: string) => void} [onmessage] What the server says by the data channel.
  * @property {(health: Health) => void} onhealth
  * @property {(moved: boolean) => void} [ontrouble] Nothing comes in any more, or (`moved`) the machine
  *   has another network. Told again as long as it is so. Without, the paths are sought anew at once.
@@ -49,6 +50,8 @@ export class Connection {
 
   /** The mix: one video and one audio track. */
   mix;
+  /** For the chat, while it is open; ordered and reliable. */
+  #talk;
 
   /** @param {Setup} setup */
   constructor(setup) {
@@ -62,6 +65,8 @@ export class Connection {
       streams,
       ...(setup.view ? {} : { sendEncodings: [encoding('camera', null, 0)] }),
     });
+    this.#talk = this.#pc.createDataChannel('talk');
+    this.#talk.onmessage = ({ data }) => setup.onmessage?.(String(data));
     const codecs = RTCRtpReceiver.getCapabilities?.('video')?.codecs ?? [];
     if (codecs.length > 0 && video.setCodecPreferences) video.setCodecPreferences(ordered(codecs, setup.codec));
     this.#transceivers = { audio, video };
@@ -138,6 +143,16 @@ export class Connection {
     const end = performance.now() + ms;
     while (this.silent && performance.now() < end) await pause(LOOK_MS / 3);
     return !this.silent;
+  }
+
+  /** Whether words get through beside picture and sound. */
+  get open() {
+    return this.#talk.readyState === 'open' && !this.silent;
+  }
+
+  /** @param {string} text By the data channel. */
+  send(text) {
+    this.#talk.send(text);
   }
 
   /** @returns {Promise<RTCStatsReport>} */

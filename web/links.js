@@ -50,3 +50,12 @@ function safe(address) {
     return null;
   }
 }
+
+/**
+ * The size of a file in a reader's units. Pure.
+ * @param {number} size
+ */
+export function bytes(size) {
+  if (size < 1000) return `${size} B`;
+  return size < 1e6 ? `${Math.round(size / 1000)} kB` : `${(size / 1e6).toFixed(1)} MB`;
+}

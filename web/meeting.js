@@ -55,7 +55,7 @@ export class Ended extends Error {
 
 /** Refusals in the reader's language; the others come with the server's own words. @type {Partial<Record<ErrorCode, import('./i18n.js').Key>>} */
 const REFUSED = {
-  locked: 'refused_locked', removed: 'refused_removed', not_admitted: 'bye_refused', forbidden: 'refused_forbidden', slow_down: 'refused_slow', no_room: 'refused_full', not_there: 'chat_gone',
+  locked: 'refused_locked', removed: 'refused_removed', not_admitted: 'bye_refused', files_full: 'refused_files', forbidden: 'refused_forbidden', slow_down: 'refused_slow', no_room: 'refused_full', not_there: 'chat_gone',
 };
 
 /**
@@ -228,10 +228,17 @@ export class Meeting {
   /**
    * Has the server do something; rejects with its refusal.
    * @param {import('./protocol.js').Command} command
+   * @returns {Promise<any>} What the acknowledgement carries.
    */
   async ask(command) {
     if (!this.#signalling) throw new Lost(t('no_server'));
-    await this.#signalling.request(command);
+    const channel = command.type === 'chat' && this.#connection?.open ? this.#connection : undefined;
+    return this.#signalling.request(command, channel);
+  }
+
+  /** By what chat goes, while anything does. */
+  get chatPath() {
+    return this.#connection?.open ? 'channel' : this.path;
   }
 
   /** @returns {Promise<RTCStatsReport | null>} */
@@ -323,6 +330,7 @@ export class Meeting {
       view: options.view,
       stream: devices.stream,
       send: (command) => this.#signalling?.request(command) ?? Promise.reject(new Lost(t('no_server'))),
+      onmessage: (text) => this.#signalling?.hear(text),
       onhealth: (health) => this.#health(health, end),
       ontrouble: (moved) => void this.#mend(connection, moved),
     });

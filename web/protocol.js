@@ -58,6 +58,7 @@
  *   | { type: 'candidate', candidate: string, mid?: string }
  *   | { type: 'media', audio: boolean, video: boolean }
  *   | { type: 'chat', text: string, to?: string }
+ *   | { type: 'file', name: string, size: number, to?: string }
  *   | { type: 'react', reaction: Reaction }
  *   | { type: 'hand', raised: boolean }
  *   | { type: 'moderate', act: Act, who?: string }
@@ -86,15 +87,16 @@
  *
  * @typedef {'bad_message' | 'too_large' | 'bad_name' | 'bad_sdp' | 'bad_candidate'
  *   | 'already_joined' | 'not_joined' | 'no_seat' | 'forbidden' | 'rate_limited' | 'unavailable'
- *   | 'timed_out' | 'internal' | 'locked' | 'removed' | 'not_admitted' | 'slow_down' | 'bad_text'
- *   | 'bad_value' | 'not_host' | 'no_room' | 'not_there'} ErrorCode
+ *   | 'timed_out' | 'internal' | 'locked' | 'removed' | 'not_admitted' | 'slow_down' | 'bad_text' | 'bad_file'
+ *   | 'files_full' | 'bad_value' | 'not_host' | 'no_room' | 'not_there'} ErrorCode
  *
  * @typedef {{ type: 'people', people: Person[], viewers: number, locked?: boolean, held?: boolean, layout?: Layout, stage_size?: number }} PeopleNotice
  * @typedef {object} ChatLine
  * @property {'chat'} type
  * @property {string} from
  * @property {string} name Of who wrote it, who may have left since.
- * @property {string} text
+ * @property {string} text Or the name of the file.
+ * @property {{ size: number, url: string }} [file]
  * @property {number} at ms since 1970.
  * @property {string} [to] Only they and the sender get it.
  * @property {boolean} past Written before this page came.

@@ -83,7 +83,7 @@ const floor = new Floor(people, {
   // Few need it.
   volume: (id, name, button) => void import('./volume.js').then(({ openVolume }) => openVolume(button, name, gains.get(id) ?? 1, (gain) => setGain(id, gain))),
 });
-const chat = new Chat(people, sendChat, inWords, (unread) => {
+const chat = new Chat(people, sendChat, announceFile, inWords, (unread) => {
   document.title = unread > 0 ? t('unread_title', { n: unread, title: title() }) : title();
 });
 const panels = new Panels((side) => chat.show(side === 'chat'));
@@ -428,6 +428,12 @@ function setGain(who, gain) {
 /** @param {import('./protocol.js').Command} command */
 async function sendCommand(command) {
   await current?.meeting.ask(command);
+}
+
+/** @type {import('./files.js').Announce} */
+async function announceFile(name, size, to) {
+  const { upload } = await current?.meeting.ask({ type: 'file', name, size, ...(to === undefined ? {} : { to }) });
+  return upload;
 }
 
 function moreMenu() {

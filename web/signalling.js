@@ -27,12 +27,14 @@ export class Refused extends Error {
 /** The line could not be opened, was lost, or stayed silent. */
 export class Lost extends Error {}
 
+/** Of the last command; answers that come by the data channel may outlive a line. */
+let last = 0;
+
 /** One line, from open to close. */
 export class Signalling {
   #line;
   /** @type {Map<number, { resolve: (ack: any) => void, reject: (error: Error) => void, timer: number }>} */
   #waiting = new Map();
-  #last = 0;
   /** @type {Error | null} */
   #refusal = null;
 
@@ -56,7 +58,7 @@ export class Signalling {
   /** @param {import('./line.js').Line} line Open. */
   constructor(line) {
     this.#line = line;
-    line.onmessage = (text) => this.#receive(text);
+    line.onmessage = (text) => this.hear(text);
     line.onclose = () => this.#end(this.#refusal ?? new Lost(t('state_lost')));
   }
 
@@ -68,22 +70,23 @@ export class Signalling {
   /**
    * Sends a command; resolves with what its acknowledgement carries.
    * @param {Command} command
+   * @param {Pick<import('./line.js').Line, 'open' | 'send'>} [by] Another way than the line.
    * @returns {Promise<any>}
    */
-  request(command) {
+  request(command, by = this.#line) {
     return new Promise((resolve, reject) => {
-      if (!this.#line.open) {
+      if (!by.open) {
         reject(new Lost(t('no_server')));
         return;
       }
-      this.#last += 1;
-      const id = this.#last;
+      last += 1;
+      const id = last;
       const timer = setTimeout(() => {
         this.#waiting.delete(id);
         reject(new Lost(`The server did not answer (${command.type}).`));
       }, PATIENCE_MS);
       this.#waiting.set(id, { resolve, reject, timer });
-      this.#line.send(JSON.stringify({ id, ...command }));
+      by.send(JSON.stringify({ id, ...command }));
     });
   }
 
@@ -93,8 +96,8 @@ export class Signalling {
     this.#end(new Lost('The connection was closed.'));
   }
 
-  /** @param {string} text */
-  #receive(text) {
+  /** @param {string} text A message, whichever way it came. */
+  hear(text) {
     /** @type {import('./protocol.js').Message} */
     let message;
     try {

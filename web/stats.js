@@ -193,12 +193,21 @@ export class Stats {
       [t('stats_frozen'), t('stats_times', { n: now.freezes })],
       ...(here?.encoders === undefined ? [] : [/** @type {[string, string]} */ ([t('stats_encoders_room'), String(here.encoders)])]),
       [t('stats_encoders'), String(server.encoders)],
-      [t('stats_signalling'), this.#meeting.path === 'http' ? t('stats_by_http') : 'WebSocket'],
+      [t('stats_signalling'), by(this.#meeting.path)],
+      [t('stats_chat'), by(this.#meeting.chatPath)],
     ];
     if (tier) figures.push([t('stats_tier'), t('stats_tier_is', { tier: t(`quality_${tier.tier}`), why: t(`because_${tier.because}`) })]);
     if (uplink) figures.push([t('stats_asked'), uplink.height === 0 ? t('stats_hidden') : t('stats_asked_is', { n: uplink.height, fps: uplink.fps, rate: kbps(uplink.bitrate / 1000) })]);
     this.#more.replaceChildren(...figures.map(([name, value]) => make('div', {}, make('dt', {}, name), make('dd', {}, value))));
   }
+}
+
+/** @typedef {import('./line.js').Line['path'] | 'channel' | null} Path */
+
+/** @param {Path} path */
+function by(path) {
+  if (path === null) return t('unknown');
+  return path === 'websocket' ? 'WebSocket' : t(path === 'http' ? 'stats_by_http' : 'stats_by_channel');
 }
 
 /** @param {number | null} seconds */

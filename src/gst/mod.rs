@@ -4,12 +4,14 @@
 //! - [`library`]: the texts of `pipelines/*.gst`, embedded or from a folder.
 //! - [`pipeline`]: one running pipeline. Its state only climbs, its error is reported once and
 //!   ends that pipeline alone, and dropping it never blocks.
+//! - [`census`]: those that live, for whoever watches over the process.
 //! - [`choice`], [`trial`]: which of several elements does a job, found by trying them.
 //! - [`watchdog`]: notices "takes input, gives no output" (pure), and the one thread that asks.
 //!
 //! Nothing here knows what a pipeline is for. The grammar of the texts is in
 //! `pipelines/README.md`; `tests/pipelines.rs` holds every file to it.
 
+pub mod census;
 pub mod choice;
 pub mod library;
 pub mod pipeline;

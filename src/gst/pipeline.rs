@@ -3,13 +3,13 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gstreamer::prelude::*;
 use gstreamer::{BusSyncReply, MessageView};
 use gstreamer_app::{AppSink, AppSrc};
 
-use super::Error;
+use super::{Error, census};
 
 /// Where a pipeline is in its life. It never goes back: a failed pipeline is replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,20 +23,44 @@ pub enum Stage {
     Failed,
 }
 
+/// A stage that others may look at.
+#[derive(Debug, Clone)]
+pub(super) struct Gauge(Arc<AtomicU8>);
+
+impl Gauge {
+    /// What it shows now.
+    pub fn stage(&self) -> Stage {
+        match self.0.load(Ordering::Acquire) {
+            stage if stage == Stage::Built as u8 => Stage::Built,
+            stage if stage == Stage::Playing as u8 => Stage::Playing,
+            _ => Stage::Failed,
+        }
+    }
+
+    /// Climbs, if it is not there yet; what it showed before.
+    fn climb(&self, stage: Stage) -> u8 {
+        self.0.fetch_max(stage as u8, Ordering::AcqRel)
+    }
+}
+
 /// A pipeline made of a text. Dropping it stops it, on a thread of its own.
 #[derive(Debug)]
 pub struct Pipeline {
     name: &'static str,
     inner: gstreamer::Pipeline,
-    stage: Arc<AtomicU8>,
+    stage: Gauge,
+    _listed: census::Place,
 }
 
 impl Pipeline {
     pub(super) fn new(name: &'static str, inner: gstreamer::Pipeline) -> Self {
+        let stage = Gauge(Arc::new(AtomicU8::new(Stage::Built as u8)));
+        let listed = census::enter(name, &inner, stage.clone(), Instant::now());
         Self {
             name,
             inner,
-            stage: Arc::new(AtomicU8::new(Stage::Built as u8)),
+            stage,
+            _listed: listed,
         }
     }
 
@@ -47,11 +71,7 @@ impl Pipeline {
 
     /// Where it is in its life.
     pub fn stage(&self) -> Stage {
-        match self.stage.load(Ordering::Acquire) {
-            stage if stage == Stage::Built as u8 => Stage::Built,
-            stage if stage == Stage::Playing as u8 => Stage::Playing,
-            _ => Stage::Failed,
-        }
+        self.stage.stage()
     }
 
     /// The element the text names so.
@@ -105,7 +125,7 @@ impl Pipeline {
                         text = format!("{text} ({})", detail.trim().replace('\n', " "));
                     }
                     tracing::debug!(pipeline = name, debug = ?whole, "{text}");
-                    let before = stage.fetch_max(Stage::Failed as u8, Ordering::AcqRel);
+                    let before = stage.climb(Stage::Failed);
                     if before < Stage::Failed as u8 {
                         told(text);
                     }
@@ -122,7 +142,7 @@ impl Pipeline {
     /// Takes it out of service without a message on the bus, as when a push into it is refused.
     /// Answers whether this was its first failure.
     pub fn fail(&self) -> bool {
-        let before = self.stage.fetch_max(Stage::Failed as u8, Ordering::AcqRel);
+        let before = self.stage.climb(Stage::Failed);
         before < Stage::Failed as u8
     }
 
@@ -138,7 +158,7 @@ impl Pipeline {
         self.inner
             .set_state(gstreamer::State::Playing)
             .map_err(|error| refuse(error.to_string()))?;
-        self.stage.fetch_max(Stage::Playing as u8, Ordering::AcqRel);
+        self.stage.climb(Stage::Playing);
         Ok(())
     }
 

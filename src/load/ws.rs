@@ -142,6 +142,7 @@ fn name(command: &Command) -> &'static str {
         Command::Candidate { .. } => "candidate",
         Command::Media { .. } => "media",
         Command::Chat { .. } => "chat",
+        Command::File { .. } => "file",
         Command::React { .. } => "react",
         Command::Hand { .. } => "hand",
         Command::Moderate { .. } => "moderate",

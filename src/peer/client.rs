@@ -84,7 +84,7 @@ impl Client {
         events: Arc<dyn Uplink>,
     ) -> Result<(Client, String), Error> {
         let link = Link::new(events, stats());
-        let (handler, mut watched) = Events::new();
+        let (handler, mut watched) = Events::new(link.clone());
         let video = video_formats(&options);
         let audio = default_formats(Kind::Audio);
         let connection = build(

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
+use super::channel::Said;
 use super::engine::Engine;
 use super::library::build;
 use super::life::{self, Command, Events};
@@ -84,6 +85,21 @@ impl Peer {
         current.extend(players.map(|player| player.abort_handle()));
     }
 
+    /// Waits for what the client says by its data channel.
+    pub async fn hear(&self) -> Said {
+        self.inner.link.talk.hear().await
+    }
+
+    /// Whether the client's data channel is open.
+    pub fn talks(&self) -> bool {
+        self.inner.link.talk.is_open()
+    }
+
+    /// Tells the client by its data channel; whether it is open, and not behind.
+    pub async fn say(&self, text: &str) -> bool {
+        self.inner.link.talk.say(text).await
+    }
+
     /// What this viewer's video RTP clock shows at `at`.
     pub fn video_rtp_time(&self, at: MediaTime) -> u32 {
         self.inner.link.video.rtp_time(at)
@@ -126,7 +142,7 @@ pub(super) async fn accept(
     options: Options,
     uplink: Arc<dyn Uplink>,
 ) -> Result<(Peer, String), Error> {
-    let offer = Offer::parse(text, &[])?;
+    let offer = Offer::parse(text, &[], options.channel)?;
     let link = Link::new(uplink, engine.stats());
     let port = engine.mux().open(link.wire.clone());
     let local_ip: IpAddr = match engine.local_addr().is_ipv4() {
@@ -138,7 +154,7 @@ pub(super) async fn accept(
         None => default_formats(kind),
     };
     let (audio, video) = (formats(Kind::Audio), formats(Kind::Video));
-    let (events, watched) = Events::new();
+    let (events, watched) = Events::new(link.clone());
     let connection = build(
         &link,
         Sockets::Shared(port.clone()),
@@ -157,6 +173,7 @@ pub(super) async fn accept(
         link: link.clone(),
         watched,
         prefer: options.prefer,
+        channel: options.channel,
         formats: [audio, video],
         served: Vec::new(),
         sending: Vec::new(),

@@ -12,6 +12,7 @@ use rtc::interceptor::{
 use rtc::peer_connection::configuration::media_engine::{
     MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_VP8, MediaEngine,
 };
+use rtc::peer_connection::configuration::setting_engine::SctpMaxMessageSize;
 use rtc::peer_connection::transport::RTCDtlsRole;
 use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability, RtpCodecKind,
@@ -22,6 +23,7 @@ use webrtc::peer_connection::{
 };
 
 use super::Error;
+use super::channel::{MAX_MESSAGE, RECEIVE_BUFFER, SEND_BUFFER};
 use super::introduced::Introduced;
 use super::link::Link;
 use super::rtx::{self, Rtx};
@@ -76,6 +78,8 @@ pub(super) async fn build(
             DtlsRole::Server => RTCDtlsRole::Server,
         })
         .with_ice_timeouts(Some(DISCONNECTED), Some(FAILED), Some(KEEPALIVE))
+        .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(MAX_MESSAGE))
+        .with_sctp_max_receive_buffer_size(RECEIVE_BUFFER)
         .build();
     let any_port = SocketAddr::new(local_ip, 0);
     let connection = PeerConnectionBuilder::new()
@@ -89,6 +93,7 @@ pub(super) async fn build(
         }))
         .with_udp_addrs(vec![any_port])
         .with_tcp_addrs(vec![any_port])
+        .with_data_channel_send_buffer_limit(SEND_BUFFER)
         .build()
         .await
         .map_err(Error::at("set up a connection"))?;

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
+use webrtc::data_channel::DataChannel;
 use webrtc::peer_connection::{
     PeerConnection, PeerConnectionEventHandler, RTCIceGatheringState, RTCPeerConnectionState,
 };
 
 use super::link::Link;
-use super::{Error, State};
+use super::{Error, State, channel};
 use crate::clock;
 
 /// A connection that has not come about by then never will: the other side has left, or nothing
@@ -21,6 +22,7 @@ const GATHERING: Duration = Duration::from_secs(2);
 
 /// News from the library, which calls on its driver's task.
 pub(super) struct Events {
+    link: Arc<Link>,
     state: watch::Sender<RTCPeerConnectionState>,
     gathered: watch::Sender<bool>,
 }
@@ -35,14 +37,19 @@ pub(super) struct Watched {
 
 impl Events {
     /// Both ends.
-    pub fn new() -> (Arc<Self>, Watched) {
+    pub fn new(link: Arc<Link>) -> (Arc<Self>, Watched) {
         let (state, state_watched) = watch::channel(RTCPeerConnectionState::New);
         let (gathered, gathered_watched) = watch::channel(false);
         let watched = Watched {
             state: state_watched,
             gathered: gathered_watched,
         };
-        (Arc::new(Self { state, gathered }), watched)
+        let events = Self {
+            link,
+            state,
+            gathered,
+        };
+        (Arc::new(events), watched)
     }
 }
 
@@ -56,6 +63,10 @@ impl PeerConnectionEventHandler for Events {
         if state == RTCIceGatheringState::Complete {
             self.gathered.send_replace(true);
         }
+    }
+
+    async fn on_data_channel(&self, channel: Arc<dyn DataChannel>) {
+        channel::opened(&self.link, channel);
     }
 }
 

@@ -11,6 +11,7 @@ use rtc::interceptor::Packet;
 use tokio::sync::watch;
 
 use super::Uplink;
+use super::channel::Talk;
 use super::sdp::Negotiated;
 use super::wire::Wire;
 use crate::clock::MediaTime;
@@ -37,6 +38,8 @@ pub(super) struct Link {
     pub video: Stream,
     /// RFC 3550 CNAME and msid stream: audio and video share it, so receivers play them in sync.
     pub cname: String,
+    /// The data channel.
+    pub talk: Talk,
     /// Source of the video that is received; 0 is none.
     pub remote_video: AtomicU32,
     negotiated: Mutex<Arc<Negotiated>>,
@@ -116,6 +119,7 @@ impl Link {
             audio: Stream::random(AUDIO_CLOCK),
             video: Stream::random(VIDEO_CLOCK),
             cname: format!("quilt-{:016x}", rand::random::<u64>()),
+            talk: Talk::default(),
             remote_video: AtomicU32::new(0),
             negotiated: Mutex::default(),
             outbox: Mutex::default(),
@@ -200,7 +204,13 @@ impl Link {
     pub fn close(&self) {
         self.set_connected(false);
         self.closed.send_replace(true);
+        self.talk.close();
         lock(&self.outbox).packets.clear();
+    }
+
+    /// Whether the connection is over.
+    pub fn is_closed(&self) -> bool {
+        *self.closed.borrow()
     }
 
     /// Waits for the end.

@@ -15,7 +15,8 @@
 //!   It is also where receivers' feedback is read and where sender reports are made, as a function
 //!   of media time.
 //! - [`sdp`] is what the server has to say about session descriptions. The library negotiates.
-//! - A connection is owned by one task ([`life`]); a [`Peer`] is its inbox.
+//! - A connection is owned by one task ([`life`]); a [`Peer`] is its inbox. A data channel has
+//!   another ([`channel`]).
 //! - [`client`] is the other side, for the load generator and tests.
 
 use std::time::Duration;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use crate::clock::NtpTime;
 use crate::media::{Kind, RtpPacket, VideoCodec};
 
+mod channel;
 pub mod client;
 mod connection;
 mod engine;
@@ -51,6 +53,7 @@ mod tap;
 mod tests;
 mod wire;
 
+pub use channel::Said;
 pub use connection::Peer;
 pub use engine::{Engine, Settings, addresses};
 pub use error::Error;
@@ -73,6 +76,8 @@ pub struct Options {
     pub prefer: Option<VideoCodec>,
     /// How long a connection in trouble may take to come back. It takes 2.5 s to notice.
     pub patience: Duration,
+    /// Serve a data channel, if the client offers one.
+    pub channel: bool,
 }
 
 impl Default for Options {
@@ -81,6 +86,7 @@ impl Default for Options {
         Self {
             prefer: None,
             patience: Duration::from_millis(2_500),
+            channel: false,
         }
     }
 }

@@ -73,6 +73,8 @@ pub(super) struct Answerer {
     pub watched: Watched,
     /// Codec of the downlink.
     pub prefer: Option<VideoCodec>,
+    /// Whether a data channel is served.
+    pub channel: bool,
     /// Audio's and video's, of the first offer.
     pub formats: [Vec<Format>; 2],
     /// Sections served so far.
@@ -101,7 +103,7 @@ impl Negotiator for Answerer {
 
 impl Answerer {
     async fn offer(&mut self, text: &str) -> Result<String, Error> {
-        let offer = Offer::parse(text, &self.served)?;
+        let offer = Offer::parse(text, &self.served, self.channel)?;
         // The library parses text from strangers: what it trips over must not take more than
         // this one offer down.
         let negotiated = AssertUnwindSafe(self.answer(&offer)).catch_unwind().await;

@@ -37,7 +37,7 @@ fn fuzz_descriptions() {
     let chrome = CHROME.as_bytes();
     let mut served = 0;
     for text in texts(&[chrome, chrome, b"v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\n"]) {
-        let Ok(offer) = Offer::parse(&text, &[]) else {
+        let Ok(offer) = Offer::parse(&text, &[], true) else {
             continue;
         };
         served += 1;
@@ -60,7 +60,7 @@ fn fuzz_descriptions() {
             settled.payload(payload_type);
         }
         assert_eq!(
-            Offer::parse(&text, &offer.served()).map(|o| o.served()),
+            Offer::parse(&text, &offer.served(), true).map(|o| o.served()),
             Ok(offer.served())
         );
     }
@@ -134,7 +134,7 @@ impl Uplink for Strict {
 fn fuzz_rtp_and_rtcp() {
     let uplink = Arc::new(Strict::default());
     let link = Link::new(uplink.clone(), Arc::default());
-    let offer = Offer::parse(CHROME, &[]).unwrap();
+    let offer = Offer::parse(CHROME, &[], true).unwrap();
     let answered = answer(&offer, &offer.for_library(None), &[OURS]).unwrap();
     link.set_negotiated(sdp::negotiated(&answered, true, None).unwrap());
     let (mut rtx, mut tap) = (Rtx::new(link.clone()), Tap::new(link.clone()));

@@ -66,6 +66,11 @@ impl Wire {
         admitted
     }
 
+    /// The client does what nobody may: ends [`Wire::flooded`].
+    pub fn cut_off(&self) {
+        self.flooded.notify_one();
+    }
+
     /// Waits until the client sends more than anybody may.
     pub async fn flooded(&self) {
         self.flooded.notified().await;

@@ -18,10 +18,11 @@ use crate::peer;
 use crate::quiet::{Quiet, REFUSED};
 use crate::room::activity::BLOCK;
 use crate::room::floor::Entry;
+use crate::room::inspect::{Encoder, Inside};
 use crate::room::links::Links;
-use crate::room::mixes::Ear;
+use crate::room::mixes::{Ear, Mix};
 use crate::room::output::{Ended, Feed, Wish};
-use crate::room::state::{Change, Effect, Event, MixPolicy, Settings, State, View};
+use crate::room::state::{Change, Effect, Event, MixPolicy, Settings, State, VideoKey, View};
 use crate::room::talk::{Refusal, Say, Step, Talk, refuse};
 use crate::room::tilemap::tile_map;
 use crate::room::uplink::{Uplink, UplinkEvent};
@@ -125,6 +126,8 @@ pub enum Command {
     Untap(OutputId),
     /// The operator has everybody go; the reply says that there was a meeting.
     End(oneshot::Sender<()>),
+    /// The operator wants to look inside.
+    Inspect(oneshot::Sender<Inside>),
     /// Tell everybody this.
     Tell(Message),
     /// The server is stopping: tell everybody and end.
@@ -388,9 +391,37 @@ impl Room {
                 self.dismiss_all(ByeReason::Ended);
                 let _ = reply.send(());
             }
+            Command::Inspect(reply) => {
+                // Who asked may have lost patience.
+                let _ = reply.send(self.inside());
+            }
             Command::Tell(message) => self.tell_all(&message),
             // Handled where commands are read, for it ends the reading.
             Command::Shutdown => {}
+        }
+    }
+
+    fn inside(&self) -> Inside {
+        let encoder = |(_, mix): (MixId, &Mix<VideoKey>)| {
+            let people = mix.listeners.iter().filter_map(|ear| match ear {
+                Ear::Person(id) => Some(*id),
+                Ear::Output(_) => None,
+            });
+            let people: Vec<_> = people.collect();
+            Encoder {
+                codec: mix.key.codec,
+                size: mix.key.size,
+                layout: mix.key.layout,
+                without: mix.key.without,
+                outputs: mix.listeners.len() - people.len(),
+                people,
+            }
+        };
+        let talks = |id: &&ParticipantId| self.wiring.peer(**id).is_some_and(|peer| peer.talks());
+        Inside {
+            encoders: self.state.video_mixes().iter().map(encoder).collect(),
+            channels: self.members.keys().filter(talks).copied().collect(),
+            waiting: self.waiting.list().len(),
         }
     }
 

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::id::ParticipantId;
 use crate::media::VideoCodec;
-use crate::peer::{self, Engine, Options, Peer};
+use crate::peer::{self, Engine, Options, Peer, Said};
 use crate::room::actor::Command;
 use crate::room::event::View;
 use crate::room::talk::{Refusal, Say, refuse};
@@ -74,6 +74,22 @@ impl Member {
         self.peer = Some(peer.clone());
         let _ = self.room.send(Command::Connect(self.id, peer)).await;
         Ok(answer)
+    }
+
+    /// Waits for what the client says by its data channel.
+    pub async fn hear(&self) -> Said {
+        match &self.peer {
+            Some(peer) => peer.hear().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Tells the client by its data channel; whether that is open, and not behind.
+    pub async fn tell(&self, text: &str) -> bool {
+        match &self.peer {
+            Some(peer) => peer.say(text).await,
+            None => false,
+        }
     }
 
     /// Says something in the room, beside the picture.

@@ -6,7 +6,8 @@
 //! [`registry`] finds rooms by name. What people say beside the picture is [`talk`]'s, and who may
 //! say and do what is [`floor`]'s; both are pure, too. [`codecs`] chooses at start who encodes and
 //! decodes. What listens without being in is an [`output`]. How good the connections are is
-//! [`links`]'s to say.
+//! [`links`]'s to say. Who wants in and has to be let is [`waiting`]; what the operator sees of a
+//! room is [`inspect`]'s.
 
 pub mod activity;
 pub mod actor;
@@ -15,6 +16,7 @@ pub mod budget;
 pub mod codecs;
 pub mod event;
 pub mod floor;
+pub mod inspect;
 pub mod links;
 pub mod member;
 pub mod mixes;

@@ -12,12 +12,13 @@ use tokio::task::JoinHandle;
 use crate::id::{DisplayName, OutputId, ParticipantId, RoomName, SessionKey};
 use crate::peer;
 use crate::room::actor::{Answer, Command, Handle, Join, NOTICES, Room, Summary};
+use crate::room::inspect::Inside;
 use crate::room::member::Member;
 use crate::room::output::{self, Output};
 use crate::room::state::{Change, Settings};
-use crate::room::talk::Refusal;
+use crate::room::talk::{Refusal, Say, refuse};
 use crate::room::wiring::Context;
-use crate::signalling::{Message, Person};
+use crate::signalling::{ErrorCode, Message, Person};
 
 /// All rooms.
 pub struct Registry {
@@ -243,6 +244,27 @@ impl Registry {
         rooms.iter().map(summary).collect()
     }
 
+    /// What is in each room, by name, as far as they answer within `patience`.
+    pub async fn inspect(&self, patience: Duration) -> BTreeMap<RoomName, Inside> {
+        let rooms: Vec<_> = {
+            let rooms = self.lock();
+            let commands =
+                |(name, open): (&RoomName, &Open)| (name.clone(), open.handle.commands.clone());
+            rooms.iter().map(commands).collect()
+        };
+        let ask = |(name, commands): (RoomName, mpsc::Sender<Command>)| async move {
+            let (reply, inside) = oneshot::channel();
+            let asked = async {
+                commands.send(Command::Inspect(reply)).await.ok()?;
+                inside.await.ok()
+            };
+            let inside = tokio::time::timeout(patience, asked).await.ok()??;
+            Some((name, inside))
+        };
+        let insides = join_all(rooms.into_iter().map(ask)).await;
+        insides.into_iter().flatten().collect()
+    }
+
     /// One room, if it is open.
     pub fn summary(&self, room: &RoomName) -> Option<Summary> {
         let rooms = self.lock();
@@ -261,6 +283,16 @@ impl Registry {
         let (reply, answer) = oneshot::channel();
         // A room that is closing reads nothing any more, which drops the reply.
         self.tell(room, Command::End(reply)).await && answer.await.is_ok()
+    }
+
+    /// Says something in somebody's name.
+    pub async fn say(&self, room: &RoomName, id: ParticipantId, say: Say) -> Result<(), Refusal> {
+        let ended = || Err(refuse(ErrorCode::NotThere, "the room has ended"));
+        let (reply, answer) = oneshot::channel();
+        match self.tell(room, Command::Say { id, say, reply }).await {
+            true => answer.await.unwrap_or_else(|_| ended()),
+            false => ended(),
+        }
     }
 
     async fn tell(&self, room: &RoomName, command: Command) -> bool {

@@ -8,7 +8,7 @@ use crate::clock::MediaTime;
 use crate::id::{DisplayName, ParticipantId, SessionKey};
 use crate::room::event::Change;
 use crate::room::floor::Floor;
-use crate::signalling::{Act, ByeReason, ChatLine, ErrorCode, Message, Reaction};
+use crate::signalling::{Act, ByeReason, ChatFile, ChatLine, ErrorCode, Message, Reaction};
 
 /// Longest chat message, characters.
 pub const CHAT_MAX_CHARS: usize = 2000;
@@ -48,6 +48,10 @@ pub fn refuse(code: ErrorCode, text: &str) -> Refusal {
 pub enum Say {
     /// Something written, to everybody or to one.
     Chat(String, Option<ParticipantId>),
+    /// A file will be brought, for everybody or one; it can still be refused.
+    Offer(Option<ParticipantId>),
+    /// A file of this name is here, for everybody or one.
+    File(ChatFile, String, Option<ParticipantId>),
     /// A reaction.
     React(Reaction),
     /// A hand goes up or down.
@@ -144,7 +148,7 @@ impl Talk {
             return Err(refuse(ErrorCode::NotHost, text));
         }
         let pace = self.paces.get_mut(&from).map(|pace| match say {
-            Say::Chat(..) => &mut pace.chat,
+            Say::Chat(..) | Say::Offer(_) | Say::File(..) => &mut pace.chat,
             _ => &mut pace.gestures,
         });
         if !pace.is_some_and(|pace| pace.take(now.instant())) {
@@ -157,6 +161,23 @@ impl Talk {
                     from,
                     name: name.clone(),
                     text: chat_text(&text)?,
+                    file: None,
+                    at: wall,
+                    to,
+                    past: false,
+                };
+                self.chat(line)
+            }
+            Say::Offer(to) => match to.is_some_and(|to| self.floor.watches(to)) {
+                true => Err(refuse(ErrorCode::NotThere, "they have left")),
+                false => Ok(Vec::new()),
+            },
+            Say::File(file, text, to) => {
+                let line = ChatLine {
+                    from,
+                    name: name.clone(),
+                    text,
+                    file: Some(file),
                     at: wall,
                     to,
                     past: false,
@@ -195,10 +216,13 @@ impl Talk {
 
     fn chat(&mut self, line: ChatLine) -> Result<Vec<Step>, Refusal> {
         let Some(to) = line.to else {
-            if self.history.len() == HISTORY {
-                self.history.pop_front();
+            // A file is for those who are there.
+            if line.file.is_none() {
+                if self.history.len() == HISTORY {
+                    self.history.pop_front();
+                }
+                self.history.push_back(line.clone());
             }
-            self.history.push_back(line.clone());
             return Ok(vec![Step::TellAll(Message::Chat(line))]);
         };
         if self.floor.watches(to) {
@@ -318,6 +342,32 @@ mod tests {
         assert_eq!(talk.history().count(), 0);
         let nobody = say(&mut talk, 0, ANN, direct(ParticipantId(9)));
         assert_eq!(nobody, Err(ErrorCode::NotThere));
+    }
+
+    #[test]
+    fn a_file_is_for_those_who_are_there() {
+        let mut talk = talk();
+        let file = ChatFile {
+            size: 5,
+            url: "/x".into(),
+        };
+        assert_eq!(say(&mut talk, 0, ANN, Say::Offer(Some(BOB))), Ok(vec![]));
+        let gone = Some(ParticipantId(9));
+        let refused = say(&mut talk, 0, ANN, Say::Offer(gone));
+        assert_eq!(refused, Err(ErrorCode::NotThere));
+        let all = Say::File(file.clone(), "x.pdf".into(), None);
+        let steps = say(&mut talk, 0, ANN, all).unwrap();
+        let [Step::TellAll(Message::Chat(line))] = steps.as_slice() else {
+            panic!("{steps:?}");
+        };
+        assert_eq!(
+            (line.text.as_str(), &line.file),
+            ("x.pdf", &Some(file.clone()))
+        );
+        assert_eq!(talk.history().count(), 0);
+        let direct = Say::File(file, "x.pdf".into(), Some(BOB));
+        assert_eq!(say(&mut talk, 0, ANN, direct.clone()).unwrap().len(), 2);
+        assert_eq!(say(&mut talk, 0, VIEWER, direct), Err(ErrorCode::NotHost));
     }
 
     #[test]

@@ -2,28 +2,55 @@
 //! meeting.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::{ConnectInfo, Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use serde::Serialize;
 
+use crate::gst::census;
+use crate::gst::pipeline::Stage;
 use crate::id::{ParticipantId, RoomName};
+use crate::room::inspect::Inside;
 use crate::server::api::{Problem, bearer, room_name};
+use crate::server::seats::Way;
 use crate::server::{App, security};
 use crate::signalling::Person;
+
+/// How long a room may take to say what is in it. It takes microseconds, unless it hangs.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 #[derive(Serialize)]
 struct Overview {
     rooms: Vec<Room>,
+    pipelines: Vec<Pipeline>,
 }
 
 #[derive(Serialize)]
 struct Room {
     name: RoomName,
     viewers: usize,
-    people: Vec<Person>,
+    people: Vec<Carried>,
+    /// None: it did not answer.
+    inside: Option<Inside>,
+}
+
+#[derive(Serialize)]
+struct Carried {
+    #[serde(flatten)]
+    person: Person,
+    /// By what their session is carried; none: by something that is no session, as the demo is.
+    way: Option<Way>,
+}
+
+#[derive(Serialize)]
+struct Pipeline {
+    number: u64,
+    name: &'static str,
+    stage: &'static str,
+    seconds: u64,
 }
 
 /// `GET /api/admin`
@@ -32,15 +59,52 @@ pub async fn overview(
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Problem> {
     app.authority.operates(bearer(&headers))?;
+    let (mut insides, ways) = (app.rooms.inspect(PATIENCE).await, app.seats.ways());
     let rooms = app.rooms.summaries().into_iter();
-    let rooms = rooms.map(|(name, summary)| Room {
-        name,
-        viewers: summary.viewers,
-        people: summary.people,
+    let rooms = rooms.map(|(name, summary)| {
+        let people = summary.people.into_iter();
+        let people = people.map(|person| Carried {
+            way: ways.get(&person.id).copied(),
+            person,
+        });
+        Room {
+            inside: insides.remove(&name),
+            name,
+            viewers: summary.viewers,
+            people: people.collect(),
+        }
+    });
+    let living = census::living(Instant::now()).into_iter();
+    let pipelines = living.map(|one| Pipeline {
+        number: one.number,
+        name: one.name,
+        stage: match one.stage {
+            Stage::Built => "built",
+            Stage::Playing => "playing",
+            Stage::Failed => "failed",
+        },
+        seconds: one.seconds,
     });
     Ok(Json(Overview {
         rooms: rooms.collect(),
+        pipelines: pipelines.collect(),
     }))
+}
+
+/// `GET /api/admin/pipelines/{number}`
+pub async fn graph(
+    State(app): State<App>,
+    Path(number): Path<String>,
+    headers: HeaderMap,
+) -> Result<impl IntoResponse, Problem> {
+    app.authority.operates(bearer(&headers))?;
+    let number = number.parse().unwrap_or_default();
+    // It takes the locks of the pipeline's elements.
+    let graph = tokio::task::spawn_blocking(move || census::graph(number)).await;
+    let gone = || Problem::not_found("there is no such pipeline any more");
+    let graph = graph.ok().flatten().ok_or_else(gone)?;
+    let kind = "text/vnd.graphviz; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, kind)], graph))
 }
 
 /// `DELETE /api/rooms/{room}`

@@ -28,6 +28,7 @@ use crate::room::talk::refuse;
 use crate::server::api::{Problem, room_name};
 use crate::server::line::{Closing, Heard, Line, Over, SEND_PATIENCE};
 use crate::server::outbox::{Item, Outbox};
+use crate::server::seats::Way;
 use crate::server::session::Session;
 use crate::server::{App, door, security};
 use crate::signalling::ErrorCode;
@@ -298,6 +299,8 @@ impl Drop for RequestLine {
 }
 
 impl Line for RequestLine {
+    const WAY: Way = Way::Http;
+
     async fn hear(&mut self) -> Heard {
         loop {
             let alone = self.watched.borrow_and_update().alone;

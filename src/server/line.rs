@@ -6,6 +6,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use crate::room::talk::Refusal;
+use crate::server::seats::Way;
 
 /// A client that takes longer than this to accept a message is gone.
 pub const SEND_PATIENCE: Duration = Duration::from_secs(5);
@@ -43,6 +44,9 @@ pub enum Closing {
 
 /// A way to a client and back.
 pub trait Line: Send + 'static {
+    /// What it is made of.
+    const WAY: Way;
+
     /// Waits for what comes next. What was not returned when this is dropped comes with the next
     /// call.
     fn hear(&mut self) -> impl Future<Output = Heard> + Send;

@@ -11,6 +11,8 @@ mod lean;
 mod line;
 mod listen;
 mod outbox;
+mod parcels;
+mod post;
 mod seats;
 pub mod secret;
 mod security;
@@ -28,7 +30,7 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
@@ -44,6 +46,7 @@ pub use door::{Knocks, Openings};
 pub use events::Lines;
 pub use files::Pages;
 pub use listen::{Limits, Listener};
+pub use parcels::Parcels;
 pub use seats::Seats;
 
 /// How long rooms may take to end once the server stops, and then connections to close. Together
@@ -71,6 +74,8 @@ pub struct App {
     pub knocks: Arc<Knocks>,
     /// Sessions that are carried by requests.
     pub lines: Lines,
+    /// Files under way.
+    pub parcels: Parcels,
     /// Everybody's place in a room.
     pub seats: Seats,
     /// Handed to clients.
@@ -111,6 +116,7 @@ pub fn router(app: App) -> Router {
         .route("/api/reach", get(api::reach))
         .route("/api/rooms", get(api::rooms))
         .route("/api/admin", get(admin::overview))
+        .route("/api/admin/pipelines/{number}", get(admin::graph))
         .route("/api/rooms/{room}", room)
         .route("/api/rooms/{room}/people/{id}", delete(admin::dismiss))
         .route("/api/rooms/{room}/tokens", post(api::token))
@@ -131,6 +137,11 @@ pub fn router(app: App) -> Router {
         )
         .fallback(api::not_found)
         .layer(middleware::from_fn(patience))
+        // A file takes its time, and is watched over where it is taken in.
+        .route(
+            "/api/rooms/{room}/files/{file}",
+            put(post::bring).get(post::fetch),
+        )
         .layer(middleware::from_fn(security::headers))
         .with_state(app)
 }

@@ -11,8 +11,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::id::{RoomName, SessionKey};
+use crate::id::{ParticipantId, RoomName, SessionKey};
 use crate::media::VideoCodec;
+use crate::peer::Said;
 use crate::room::member::Member;
 use crate::signalling::Message;
 
@@ -31,34 +32,71 @@ pub struct Seat {
     pub prefer: Option<VideoCodec>,
     notices: mpsc::Receiver<Message>,
     claims: mpsc::Receiver<Claim>,
+    way: Carried,
     _listed: Option<Listed>,
+}
+
+/// By what a session is carried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Way {
+    /// A WebSocket.
+    WebSocket,
+    /// Requests and an event stream.
+    Http,
+}
+
+/// Somebody's way, until dropped.
+struct Carried {
+    id: ParticipantId,
+    seats: Seats,
+}
+
+impl Drop for Carried {
+    fn drop(&mut self) {
+        self.seats.lock().ways.remove(&self.id);
+    }
 }
 
 /// What happens to a place.
 pub enum News {
     /// The room says something; none: the room is gone.
     Notice(Option<Message>),
+    /// The client says something by its data channel.
+    Said(Said),
     /// Another session wants it, and has its key.
     Claimed(Claim),
 }
 
 impl Seat {
+    /// From now on its session is carried so.
+    pub fn carried(&self, way: Way) {
+        let Carried { id, seats } = &self.way;
+        seats.lock().ways.insert(*id, way);
+    }
+
     /// Waits for what happens next.
     pub async fn next(&mut self) -> News {
         tokio::select! {
             notice = self.notices.recv() => News::Notice(notice),
+            said = self.member.hear() => News::Said(said),
             // Its sender is listed as long as this place is, if it has a key.
             Some(claim) = self.claims.recv() => News::Claimed(claim),
         }
     }
 }
 
-/// The places that have keys.
+/// All places.
 #[derive(Clone, Default)]
 pub struct Seats(Arc<Mutex<List>>);
 
-/// Keys are chosen by clients, for all rooms they are in.
-type List = HashMap<(RoomName, SessionKey), mpsc::Sender<Claim>>;
+#[derive(Default)]
+struct List {
+    /// Of the places that have keys, which are chosen by clients, for all rooms they are in.
+    claims: HashMap<(RoomName, SessionKey), mpsc::Sender<Claim>>,
+    /// By what everybody's session is carried.
+    ways: HashMap<ParticipantId, Way>,
+}
 
 /// Takes a place off the list with its end.
 struct Listed {
@@ -71,10 +109,10 @@ impl Drop for Listed {
     fn drop(&mut self) {
         let mut seats = self.seats.lock();
         // Who joined anew with the same key has another place by then.
-        if let Some(claims) = seats.get(&self.key)
+        if let Some(claims) = seats.claims.get(&self.key)
             && claims.same_channel(&self.claims)
         {
-            seats.remove(&self.key);
+            seats.claims.remove(&self.key);
         }
     }
 }
@@ -93,15 +131,20 @@ impl Seats {
         let (sender, claims) = mpsc::channel(1);
         let listed = session.map(|session| {
             let key = (room, session);
-            self.lock().insert(key.clone(), sender.clone());
+            self.lock().claims.insert(key.clone(), sender.clone());
             Listed {
                 key,
                 claims: sender,
                 seats: self.clone(),
             }
         });
+        let way = Carried {
+            id: member.id(),
+            seats: self.clone(),
+        };
         Seat {
             member,
+            way,
             prefer,
             notices,
             claims,
@@ -111,10 +154,15 @@ impl Seats {
 
     /// Gets a place of this room from whoever holds it; none if nobody does.
     pub async fn claim(&self, room: &RoomName, session: SessionKey) -> Option<Seat> {
-        let claims = self.lock().get(&(room.clone(), session))?.clone();
+        let claims = self.lock().claims.get(&(room.clone(), session))?.clone();
         let (claim, seat) = oneshot::channel();
         claims.try_send(claim).ok()?;
         timeout(HANDOVER_PATIENCE, seat).await.ok()?.ok()
+    }
+
+    /// By what everybody's session is carried.
+    pub fn ways(&self) -> HashMap<ParticipantId, Way> {
+        self.lock().ways.clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, List> {

@@ -7,9 +7,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::allowance::{Allowance, Rate};
 use crate::clock;
-use crate::id::{DisplayName, RoomName, SessionKey};
+use crate::id::{DisplayName, ParticipantId, RoomName, SessionKey};
 use crate::media::VideoCodec;
-use crate::peer;
+use crate::peer::{self, Said};
 use crate::quiet::{Quiet, REFUSED, cut};
 use crate::room::event::{Change, View};
 use crate::room::registry::{Admission, JoinError, Phase, Wait};
@@ -17,7 +17,7 @@ use crate::room::talk::{Refusal, Say, refuse};
 use crate::server::line::{Closing, Heard, Line, Over};
 use crate::server::listen::stopping;
 use crate::server::seats::{Claim, News, Seat};
-use crate::server::{App, Role};
+use crate::server::{App, Role, post};
 use crate::signalling::{
     AckResult, Answered, ByeReason, Command, ErrorCode, Joined, MAX_FRAME, Message, Person,
     Request, read,
@@ -54,6 +54,8 @@ pub struct Session<L> {
     seat: Option<Seat>,
     /// Before the door, until a host answers it.
     wait: Option<Wait>,
+    /// What is carried out came by the data channel, and is answered there.
+    aside: bool,
     allowance: Allowance,
     /// What was refused in this session, and when it was last logged.
     said: Vec<(ErrorCode, Quiet)>,
@@ -68,6 +70,7 @@ impl<L: Line> Session<L> {
             line,
             seat: None,
             wait: None,
+            aside: false,
             allowance: Allowance::new(COMMANDS, Instant::now().into_std()),
             said: Vec::new(),
         }
@@ -133,6 +136,18 @@ impl<L: Line> Session<L> {
                         if last {
                             return self.close(Closing::Away).await;
                         }
+                    }
+                    News::Said(said) => {
+                        self.aside = true;
+                        match said {
+                            Said::Text(text) => self.frame(&text).await?,
+                            Said::Binary => {
+                                let text = "binary messages are not used here";
+                                let refusal = refuse(ErrorCode::BadMessage, text);
+                                self.error(None, refusal, false).await?;
+                            }
+                        }
+                        self.aside = false;
                     }
                     News::Claimed(claim) => self.hand_over(claim).await?,
                 },
@@ -216,6 +231,7 @@ impl<L: Line> Session<L> {
                 Err(refusal) => Err(refusal),
             },
             Command::Chat { text, to } => self.say(Say::Chat(text, to)).await,
+            Command::File { name, size, to } => self.file(&name, size, to).await,
             Command::React { reaction } => self.say(Say::React(reaction)).await,
             Command::Hand { raised } => self.say(Say::Hand(raised)).await,
             Command::Moderate { act, who } => self.say(Say::Moderate(act, who)).await,
@@ -346,6 +362,7 @@ impl<L: Line> Session<L> {
     }
 
     fn sit_down(&mut self, seat: Seat, people: Vec<Person>) -> AckResult {
+        seat.carried(L::WAY);
         let joined = Joined {
             participant: seat.member.id(),
             room: self.room.clone(),
@@ -361,6 +378,7 @@ impl<L: Line> Session<L> {
         let options = peer::Options {
             prefer: seat.prefer,
             patience: MEDIA_PATIENCE,
+            channel: true,
         };
         let answer = seat.member.offer(sdp, options).await;
         let sdp = answer.map_err(|error| {
@@ -386,6 +404,20 @@ impl<L: Line> Session<L> {
     async fn say(&mut self, say: Say) -> Result<AckResult, Refusal> {
         self.seated()?.member.say(say).await?;
         Ok(AckResult::Done {})
+    }
+
+    async fn file(
+        &mut self,
+        name: &str,
+        size: u64,
+        to: Option<ParticipantId>,
+    ) -> Result<AckResult, Refusal> {
+        self.say(Say::Offer(to)).await?;
+        let from = self.seated()?.member.id();
+        let (parcels, now) = (&self.app.parcels, Instant::now().into_std());
+        let secret = parcels.expect(&self.room, from, to, name, size, now)?;
+        let upload = post::address(&self.room, secret);
+        Ok(AckResult::Expected { upload })
     }
 
     fn seated(&mut self) -> Result<&mut Seat, Refusal> {
@@ -425,6 +457,13 @@ impl<L: Line> Session<L> {
 
     async fn send(&mut self, message: &Message) -> Result<(), Over> {
         let text = serde_json::to_string(message).map_err(|_| Over)?;
+        // The chat goes by the data channel as long as that is open and its client takes it.
+        if (self.aside || matches!(message, Message::Chat(_)))
+            && let Some(seat) = &self.seat
+            && seat.member.tell(&text).await
+        {
+            return Ok(());
+        }
         self.line.say(text).await
     }
 

@@ -15,6 +15,7 @@ use crate::server::App;
 use crate::server::api::Problem;
 use crate::server::door;
 use crate::server::line::{Closing, Heard, Line, Over, SEND_PATIENCE};
+use crate::server::seats::Way;
 use crate::server::session::{HARD_LIMIT, Session};
 use crate::signalling::ErrorCode;
 
@@ -79,6 +80,8 @@ impl WebSocketLine {
 }
 
 impl Line for WebSocketLine {
+    const WAY: Way = Way::WebSocket;
+
     async fn hear(&mut self) -> Heard {
         match self.socket.recv().await {
             Some(Ok(Frame::Text(text))) => Heard::Text(text.as_str().to_owned()),

@@ -22,6 +22,14 @@ meeting('with the key the operator sees everybody and has them leave', async (ro
   await green.page.locator('[data-testid="admin-person"][data-name="Red"]').waitFor();
   await until('there are figures', async () => (await green.control('figures').innerText()).includes('MB'));
   await accessible(green, 'the admin page');
+  const person = green.page.locator('[data-testid="admin-person"][data-name="Red"]');
+  await until('it is told how red is reached', async () => (await person.innerText()).includes('WebSocket + Data channel'));
+  await until('and who shares the encoder', async () => assert.match((await green.control('admin-encoder').allInnerTexts()).join(), /H264 1280×720, grid.*: Red/));
+  await green.page.locator('[data-testid="admin-pipeline"][data-name="decode-opus"] button').first().click();
+  await until('the graph is shown', async () => (await green.control('graph-dialog').innerText()).includes('digraph'));
+  await accessible(green, 'the graph of a pipeline');
+  assert.match(await green.control('graph-save').getAttribute('download'), /^decode-opus-\d+\.dot$/);
+  await green.control('graph-close').click();
   green.page.on('dialog', (dialog) => void dialog.accept());
   await green.control('remove').click();
   await until('red is out', async () => (await red.page.locator('#goodbye-text').innerText()).includes('removed'));

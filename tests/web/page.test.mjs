@@ -1,7 +1,7 @@
 // What the page decides without a browser: options, words, codecs, howling, statistics.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { digest, figures } from '../../web/admin.js';
+import { described, digest, figures } from '../../web/admin.js';
 import { ordered } from '../../web/connection.js';
 import { Neighbours } from '../../web/howl.js';
 import { backoff } from '../../web/meeting.js';
@@ -143,4 +143,11 @@ test('the operator’s figures are what changed between two looks', () => {
   const now = figures('process_cpu_seconds_total 11\nquilt_mix_ticks_total 1100\nquilt_mix_late_ticks_total 6\nquilt_encoders{kind="video"} 4\nprocess_resident_memory_bytes 2e8\n# EOF');
   assert.deepEqual(digest(now, before, 2), { cpuPercent: 50, megabytes: 200, encoders: 4, decoders: 0, listeners: 0, latePercent: 1 });
   assert.equal(digest(now, now, 0).cpuPercent, 0);
+});
+
+test('the operator is told who shares an encoder', () => {
+  const all = [{ id: 'p1', name: 'Ann' }, { id: 'p2', name: 'Bob' }];
+  const encoder = { codec: 'h264', size: { width: 1280, height: 720 }, layout: 'grid', without: null, people: ['p1', 'p2', 'p9'], outputs: 1 };
+  assert.equal(described(encoder, all), 'H264 1280×720, grid: Ann, Bob, 1 watching and 1 recording or stream');
+  assert.equal(described({ ...encoder, without: 'p1', people: ['p1'], outputs: 0 }, all), 'H264 1280×720, grid, without Ann: Ann');
 });

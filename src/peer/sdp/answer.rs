@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn the_answer_matches_the_offer_section_by_section() {
-        let offer = Offer::parse(CHROME, &[]).unwrap();
+        let offer = Offer::parse(CHROME, &[], false).unwrap();
         let address = SocketAddr::from(([203, 0, 113, 9], 40_000));
         let candidate = |transport| Candidate {
             transport,

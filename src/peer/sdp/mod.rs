@@ -3,8 +3,8 @@
 //! The library negotiates; this decides what it gets to see of an offer and what the client gets
 //! to see of the answer:
 //!
-//! - One audio and one video section are served; others (a second camera, a data channel) are
-//!   answered with port 0 and never reach the library.
+//! - One audio and one video section are served, and a data channel's where it is wanted; others (a
+//!   second camera) are answered with port 0 and never reach the library.
 //! - The codec for the downlink is put first, so that both directions agree on it.
 //! - Candidates of the client are left out: it reaches us, so we learn its address from its checks,
 //!   and nobody can have us probe addresses of their choice.

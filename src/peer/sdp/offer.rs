@@ -11,21 +11,24 @@ pub(in crate::peer) struct Offer {
     /// Index of the section served, by kind.
     audio: Option<usize>,
     video: Option<usize>,
+    /// Of the data channel, if it is served.
+    channel: Option<usize>,
 }
 
 impl Offer {
     /// Reads a first offer, or a later one: `before` are the mids served so far, which keep
-    /// their sections.
+    /// their sections. A data channel is served if it is to be, and can be.
     ///
     /// # Errors
     /// Says what is missing or wrong.
-    pub fn parse(text: &str, before: &[(Kind, String)]) -> Result<Self, SdpError> {
+    pub fn parse(text: &str, before: &[(Kind, String)], channel: bool) -> Result<Self, SdpError> {
         let description = Description::parse(text)?;
         description.check_mids()?;
         let mut offer = Self {
             description,
             audio: None,
             video: None,
+            channel: None,
         };
         for (kind, mid) in before {
             let sections = &offer.description.sections;
@@ -36,7 +39,29 @@ impl Offer {
             offer.slot(kind).get_or_insert(index);
         }
         offer.check()?;
+        if channel {
+            offer.channel = offer.channel_section();
+        }
         Ok(offer)
+    }
+
+    /// The section of the data channel. One that lacks something, or goes another way than the
+    /// media, is turned down as if there were no data channels here.
+    fn channel_section(&self) -> Option<usize> {
+        let bundled: Vec<&str> = self.description.bundle().collect();
+        let needed = ["ice-ufrag", "ice-pwd", "fingerprint", "sctp-port"];
+        self.description.sections.iter().position(|section| {
+            let has = |name: &&str| {
+                let value = self.description.attribute(section, name);
+                value.is_some_and(|value| !value.is_empty())
+            };
+            section.media() == "application"
+                && section.protocol().ends_with("DTLS/SCTP")
+                && section.formats().next() == Some("webrtc-datachannel")
+                && !section.stopped()
+                && section.mid().is_some_and(|mid| bundled.contains(&mid))
+                && needed.iter().all(has)
+        })
     }
 
     fn slot(&mut self, kind: Kind) -> &mut Option<usize> {
@@ -58,7 +83,7 @@ impl Offer {
     }
 
     fn check(&self) -> Result<(), SdpError> {
-        let indices = self.indices();
+        let indices = self.media();
         if indices.is_empty() {
             return Err(SdpError::NoKnownCodec);
         }
@@ -78,7 +103,7 @@ impl Offer {
                 }
             }
         }
-        let mids = self.mids();
+        let mids = self.mids(&indices);
         let bundled: Vec<&str> = self.description.bundle().collect();
         if mids.len() > 1 && !mids.iter().all(|mid| bundled.contains(mid)) {
             return Err(SdpError::NotBundled(mids.join(" ")));
@@ -88,14 +113,21 @@ impl Offer {
 
     /// The sections served, in the offer's order.
     pub(super) fn indices(&self) -> Vec<usize> {
+        let mut indices = self.media();
+        indices.extend(self.channel);
+        indices.sort_unstable();
+        indices
+    }
+
+    fn media(&self) -> Vec<usize> {
         let mut indices: Vec<usize> = self.audio.into_iter().chain(self.video).collect();
         indices.sort_unstable();
         indices
     }
 
-    fn mids(&self) -> Vec<&str> {
+    fn mids(&self, indices: &[usize]) -> Vec<&str> {
         let sections = &self.description.sections;
-        self.indices()
+        indices
             .iter()
             .filter_map(|&index| sections[index].mid())
             .collect()
@@ -156,9 +188,14 @@ impl Offer {
             session,
             sections: Vec::new(),
         };
-        description.set_bundle(&self.mids());
-        for index in self.indices() {
+        let indices = self.indices();
+        description.set_bundle(&self.mids(&indices));
+        for index in indices {
             let section = &self.description.sections[index];
+            if self.channel == Some(index) {
+                description.sections.push(channel(section));
+                continue;
+            }
             let kind = match self.audio == Some(index) {
                 true => Kind::Audio,
                 false => Kind::Video,
@@ -177,6 +214,17 @@ const CANDIDATES: [&str; 3] = ["candidate", "end-of-candidates", "remote-candida
 fn attribute(line: &str) -> (&str, &str) {
     let attribute = line.strip_prefix("a=").unwrap_or("");
     attribute.split_once(':').unwrap_or((attribute, ""))
+}
+
+/// A data channel's section without what is about where the client is, and on the bundle's port.
+fn channel(section: &Section) -> Section {
+    let head = format!("m=application 9 {} webrtc-datachannel", section.protocol());
+    let kept = section.lines.iter().skip(1).filter(|line| {
+        let (name, _) = attribute(line);
+        !CANDIDATES.contains(&name) && name != "bundle-only"
+    });
+    let lines = std::iter::once(head).chain(kept.cloned()).collect();
+    Section { lines }
 }
 
 fn filtered(section: &Section, formats: &[Format]) -> Section {
@@ -293,7 +341,7 @@ pub(in crate::peer) mod tests {
 
     #[test]
     fn the_library_sees_one_audio_and_one_video_section() {
-        let offer = Offer::parse(CHROME, &[]).unwrap();
+        let offer = Offer::parse(CHROME, &[], false).unwrap();
         assert_eq!(
             offer.served(),
             [(Kind::Audio, "1".into()), (Kind::Video, "2".into())]
@@ -318,18 +366,51 @@ pub(in crate::peer) mod tests {
     }
 
     #[test]
+    fn a_data_channel_is_served_where_it_is_to_be_and_can_be() {
+        let seen = |text: &str| {
+            let offer = Offer::parse(text, &[], true).unwrap();
+            assert_eq!(offer.served().len(), 2);
+            offer.for_library(None)
+        };
+        let whole = seen(CHROME);
+        assert!(whole.contains("m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n"));
+        assert!(whole.contains("a=sctp-port:5000") && whole.contains("BUNDLE 0 1 2\r\n"));
+        let firefox = CHROME
+            .replace("m=application 9", "m=application 0")
+            .replace(
+                "a=mid:0\r\n",
+                "a=mid:0\r\na=bundle-only\r\na=candidate:1 1 udp 1 10.0.0.1 9 typ host\r\n",
+            );
+        assert_eq!(seen(&firefox), whole);
+        for (part, without) in [
+            ("a=sctp-port:5000\r\n", ""),
+            ("BUNDLE 0 1", "BUNDLE 1"),
+            ("m=application 9", "m=application 0"),
+            ("webrtc-datachannel", "5000"),
+            ("a=mid:0\r\n", ""),
+        ] {
+            assert!(
+                !seen(&CHROME.replace(part, without)).contains("m=application"),
+                "{part}"
+            );
+        }
+    }
+
+    #[test]
     fn sources_need_not_be_declared() {
         let offer = CHROME.replace("a=mid:2\r\n", "a=mid:2\r\na=msid:s v\r\n");
-        let seen = Offer::parse(&offer, &[]).unwrap().for_library(None);
+        let seen = Offer::parse(&offer, &[], false).unwrap().for_library(None);
         assert!(!seen.contains("a=msid:s v"), "{seen}");
         let declared = offer.replace("a=rid:h send\r\n", "a=ssrc:1 cname:x\r\n");
-        let seen = Offer::parse(&declared, &[]).unwrap().for_library(None);
+        let seen = Offer::parse(&declared, &[], false)
+            .unwrap()
+            .for_library(None);
         assert!(seen.contains("a=msid:s v"), "{seen}");
     }
 
     #[test]
     fn what_cannot_be_served_is_named() {
-        let error = |text: &str| Offer::parse(text, &[]).unwrap_err();
+        let error = |text: &str| Offer::parse(text, &[], false).unwrap_err();
         let without = |gone: &str| error(&CHROME.replace(gone, ""));
         assert_eq!(
             without("a=rtcp-mux\r\n"),
@@ -363,7 +444,7 @@ pub(in crate::peer) mod tests {
 
     #[test]
     fn the_client_begins_unless_it_waits() {
-        let role = |text: &str| Offer::parse(text, &[]).unwrap().dtls_role();
+        let role = |text: &str| Offer::parse(text, &[], false).unwrap().dtls_role();
         assert_eq!(role(CHROME), DtlsRole::Server);
         assert_eq!(role(&CHROME.replace("actpass", "active")), DtlsRole::Server);
         assert_eq!(
@@ -374,20 +455,20 @@ pub(in crate::peer) mod tests {
 
     #[test]
     fn later_offers_keep_their_sections() {
-        let before = Offer::parse(CHROME, &[]).unwrap().served();
+        let before = Offer::parse(CHROME, &[], false).unwrap().served();
         // The camera's section is stopped; the other one does not take its place.
         let stopped = CHROME.replace(
             "m=video 9 UDP/TLS/RTP/SAVPF 96 97",
             "m=video 0 UDP/TLS/RTP/SAVPF 96 97",
         );
-        let offer = Offer::parse(&stopped, &before).unwrap();
+        let offer = Offer::parse(&stopped, &before, false).unwrap();
         assert_eq!(offer.served(), before);
         assert!(!offer.wants(Kind::Video));
         let seen = offer.for_library(None);
         assert!(seen.contains("a=inactive"), "{seen}");
         let gone = CHROME.replace("a=mid:2", "a=mid:9");
         assert_eq!(
-            Offer::parse(&gone, &before).unwrap_err(),
+            Offer::parse(&gone, &before, false).unwrap_err(),
             SdpError::SectionGone("2".into())
         );
     }
@@ -397,7 +478,7 @@ pub(in crate::peer) mod tests {
         let firefox = CHROME
             .replace("m=video 9 UDP", "m=video 0 UDP")
             .replace("a=mid:2\r\n", "a=mid:2\r\na=bundle-only\r\n");
-        let offer = Offer::parse(&firefox, &[]).unwrap();
+        let offer = Offer::parse(&firefox, &[], false).unwrap();
         assert!(offer.wants(Kind::Video));
         let seen = offer.for_library(None);
         assert!(seen.contains("m=video 9 "), "{seen}");
@@ -410,7 +491,7 @@ pub(in crate::peer) mod tests {
     #[test]
     fn any_cut_of_an_offer_is_an_error_or_an_offer() {
         for end in 0..CHROME.len() {
-            if let Ok(offer) = Offer::parse(&CHROME[..end], &[]) {
+            if let Ok(offer) = Offer::parse(&CHROME[..end], &[], false) {
                 assert!(!offer.served().is_empty());
             }
         }
