@@ -52,6 +52,7 @@
  *   | { type: 'react', reaction: Reaction }
  *   | { type: 'hand', raised: boolean }
  *   | { type: 'moderate', act: Act, who?: string }
+ *   | { type: 'record', on: boolean }
  *   | { type: 'ping' }
  *   | { type: 'leave' }} Command
  *
@@ -72,7 +73,7 @@
  * @typedef {'bad_message' | 'too_large' | 'bad_name' | 'bad_sdp' | 'bad_candidate'
  *   | 'already_joined' | 'not_joined' | 'no_seat' | 'forbidden' | 'rate_limited' | 'unavailable'
  *   | 'timed_out' | 'internal' | 'locked' | 'removed' | 'not_admitted' | 'slow_down' | 'bad_text'
- *   | 'not_there'} ErrorCode
+ *   | 'not_there' | 'not_host' | 'cannot_record'} ErrorCode
  *
  * @typedef {{ type: 'people', people: Person[], viewers: number, locked?: boolean, held?: boolean }} PeopleNotice
  * @typedef {object} ChatLine
@@ -86,11 +87,12 @@
  *
  * @typedef {{ type: 'reaction', from: string, reaction: Reaction }} ReactionNotice
  * @typedef {{ type: 'speaking', speaking: string[] }} SpeakingNotice
+ * @typedef {{ type: 'recording', on: boolean, since: number | null }} RecordingNotice
  * @typedef {{ type: 'notice', code: string, text: string }} TroubleNotice
  * @typedef {{ type: 'bye', reason: 'shutdown' | 'media_lost' | 'room_failed' | 'removed' | 'ended' | 'replaced' | 'refused' | 'sends_too_much' }} Bye
  * @typedef {{ type: 'waiting', waiting: Knocking[] }} WaitingNotice For hosts.
  * @typedef {{ type: 'admitted' }} Admitted The wait is over: join again.
- * @typedef {WaitingNotice | Admitted | PeopleNotice | TileMap | SpeakingNotice | TroubleNotice | Bye | ChatLine | ReactionNotice} Notice
+ * @typedef {WaitingNotice | Admitted | PeopleNotice | TileMap | SpeakingNotice | TroubleNotice | Bye | ChatLine | ReactionNotice | RecordingNotice} Notice
  *
  * @typedef {{ type: 'ack', id: number } & Partial<Joined> & Partial<Answered> & Partial<Waits>} Ack
  * @typedef {{ type: 'error', id?: number, code: ErrorCode, text: string, closes: boolean }} Refusal

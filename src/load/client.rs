@@ -238,6 +238,7 @@ async fn take_notices(mut notices: mpsc::Receiver<Message>, events: Arc<Events>)
             | Message::Waiting { .. }
             | Message::Admitted {}
             | Message::Speaking { .. }
+            | Message::Recording { .. }
             | Message::Chat(_)
             | Message::Reaction { .. }
             | Message::Ack { .. } => {}
