@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::encode::choice::Family;
 use crate::media::Layout;
+use crate::record::manifest::Sound;
 use crate::room::state::MixPolicy;
 use crate::signalling::IceServer;
 
@@ -94,6 +95,15 @@ pub struct Written {
     /// [default: off]
     #[arg(long, env = "QUILT_TLS", value_name = "MODE")]
     pub tls: Option<TlsMode>,
+    /// How the sound of recordings is encoded: aac, which plays everywhere, or opus [default: aac]
+    #[arg(long, env = "QUILT_RECORDINGS_AUDIO", value_name = "CODEC")]
+    pub recordings_audio: Option<Sound>,
+    /// Days that recordings are kept, 1-36500; for ever without
+    #[arg(long, env = "QUILT_RECORDINGS_KEEP", value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub recordings_keep: Option<u32>,
+    /// Megabytes that all recordings together may take up; what the disk has without
+    #[arg(long, env = "QUILT_RECORDINGS_QUOTA", value_name = "MB", value_parser = clap::value_parser!(u32).range(1..))]
+    pub recordings_quota: Option<u32>,
     /// How long meetings may go on after a SIGTERM, which lets nobody in any more, 0-86400
     /// [default: 0]
     #[arg(long, env = "QUILT_DRAIN_TIMEOUT", value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(0..=86_400))]
@@ -164,6 +174,12 @@ pub struct Settings {
     pub pipelines_dir: Option<PathBuf>,
     /// HTTPS instead of HTTP.
     pub tls: Option<Tls>,
+    /// How the sound of recordings is encoded.
+    pub recordings_audio: Sound,
+    /// How long recordings are kept.
+    pub recordings_keep: Option<Duration>,
+    /// Bytes that recordings may take up.
+    pub recordings_quota: Option<u64>,
     /// How long meetings may go on once the server is told to stop.
     pub drain_timeout: Duration,
     /// Synthetic participants.
@@ -352,6 +368,9 @@ impl Written {
             tls_cert: self.tls_cert.or(below.tls_cert),
             tls_key: self.tls_key.or(below.tls_key),
             tls: self.tls.or(below.tls),
+            recordings_audio: self.recordings_audio.or(below.recordings_audio),
+            recordings_keep: self.recordings_keep.or(below.recordings_keep),
+            recordings_quota: self.recordings_quota.or(below.recordings_quota),
             drain_timeout: self.drain_timeout.or(below.drain_timeout),
             demo: self.demo.or(below.demo),
         }
@@ -360,6 +379,7 @@ impl Written {
     /// Fills in the defaults and checks what a file may have got wrong.
     pub fn settle(self) -> Result<Settings, Error> {
         let drain_timeout = self.drain_timeout.unwrap_or(0);
+        let (keep, quota) = (self.recordings_keep, self.recordings_quota);
         let settings = Settings {
             listen: self.listen.unwrap_or(([127, 0, 0, 1], 8080).into()),
             rtc_listen: self.rtc_listen.unwrap_or(([0, 0, 0, 0], 40_000).into()),
@@ -383,6 +403,9 @@ impl Written {
             web_dir: self.web_dir,
             pipelines_dir: self.pipelines_dir,
             tls: certificate(self.tls_cert, self.tls_key, self.tls)?,
+            recordings_audio: self.recordings_audio.unwrap_or_default(),
+            recordings_keep: keep.map(|days| Duration::from_secs(u64::from(days) * 86_400)),
+            recordings_quota: quota.map(|megabytes| u64::from(megabytes) * 1_000_000),
             drain_timeout: Duration::from_secs(drain_timeout.into()),
             demo: self.demo.unwrap_or(false),
         };
@@ -420,6 +443,18 @@ impl Written {
             settings.audio_active as u32,
             1..=49,
             "from 1 to 49",
+        )?;
+        in_range(
+            "recordings-keep",
+            keep.unwrap_or(1),
+            1..=36_500,
+            "from 1 to 36500",
+        )?;
+        in_range(
+            "recordings-quota",
+            quota.unwrap_or(1),
+            1..=u32::MAX,
+            "at least 1",
         )?;
         if parse_gutter(&settings.gutter.to_string()).is_err() {
             return Err(Error::Value {

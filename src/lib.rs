@@ -23,6 +23,8 @@
 //! | [`mix`] | the two clocks of a room: composing pictures, summing voices |
 //! | [`peer`] | WebRTC: one port for all, offers and answers, packets both ways |
 //! | [`room`] | who is in, who sees and hears what: a pure state machine and the task that acts |
+//! | [`package`] | what is no WebRTC: H.264 as files hold it, CMAF, films |
+//! | [`record`] | recordings: files that survive a crash |
 //! | [`server`] | HTTP, WebSocket, metrics, pages |
 //! | [`load`] | the load generator: real clients in bulk, and what they see |
 //! | [`config`] | every setting |
@@ -53,8 +55,10 @@ pub mod id;
 pub mod load;
 pub mod media;
 pub mod mix;
+pub mod package;
 pub mod peer;
 pub mod quiet;
+pub mod record;
 pub mod room;
 pub mod server;
 pub mod signalling;
@@ -127,8 +131,14 @@ impl Server {
             public_ip,
             turn: settings.ice_servers.iter().any(is_turn),
         };
+        let kept = record::desk::Settings {
+            folder: settings.data_dir.join("recordings"),
+            quota: settings.recordings_quota,
+            keep: settings.recordings_keep,
+            audio: settings.recordings_audio,
+        };
         let context = room::wiring::Context {
-            library,
+            library: library.clone(),
             stats: stats.clone(),
             codecs,
             fps: settings.fps,
@@ -143,8 +153,10 @@ impl Server {
             audio_active: settings.audio_active,
             ..Default::default()
         };
+        let rooms = room::registry::Registry::new(context, rules, engine);
         let app = server::App {
-            rooms: room::registry::Registry::new(context, rules, engine),
+            recordings: record::Desk::new(kept, rooms.clone(), library, stats.clone()),
+            rooms,
             stats,
             authority: Arc::new(server::Authority::new(settings.api_key, secret)),
             reach: Arc::new(reach),

@@ -13,8 +13,9 @@
 //! A conversation: `join` (once; a second one is an error), `offer` (again for renegotiation and
 //! ICE restart), `candidate` (trickle, optional), `media` when a device is muted or unmuted, `view`
 //! when somebody wishes to see something else, `share` when the track becomes a screen or the
-//! camera again, `leave`. In between `chat`, `react`, `hand`, and for hosts `moderate` and
-//! `configure`: what the server makes of a host's word (nobody hears whom they muted) holds whatever the page of the
+//! camera again, `leave`. In between `chat`, `react`, `hand`, and for hosts `moderate`, `configure`
+//! and `record`: what the server makes of a host's word (nobody hears whom they muted) holds whatever
+//! the page of the
 //! other one does. The socket's end is a leave. The server pings every 5 s (WebSocket ping frames)
 //! and takes 20 s without any frame for a leave.
 //!
@@ -197,6 +198,12 @@ pub enum Command {
         /// 0 to 2; 1 is as everybody hears them.
         gain: f32,
     },
+    /// Begin to record the room, or end that; hosts only. Everybody is told by
+    /// [`Message::Recording`].
+    Record {
+        /// Begin; harmless where it is recorded already.
+        on: bool,
+    },
     /// Say goodbye. The socket closes after the acknowledgement.
     Leave {},
 }
@@ -337,6 +344,14 @@ pub enum Message {
     Links {
         /// All others' are good.
         links: BTreeMap<ParticipantId, LinkQuality>,
+    },
+    /// Whether the room is being recorded: sent when that changes, and to those who come or resume
+    /// before their media flows.
+    Recording {
+        /// It is.
+        on: bool,
+        /// Since when, by the server's clock, in milliseconds since 1970.
+        since: Option<u64>,
     },
     /// Keyframe, rate or codec trouble that the page can show; the meeting goes on.
     Notice {
@@ -589,6 +604,8 @@ pub enum ErrorCode {
     BadFile,
     /// Too many files are under way.
     FilesFull,
+    /// There can be no recording; the text says why.
+    CannotRecord,
     /// Quilt's fault.
     Internal,
 }
@@ -761,11 +778,12 @@ mod tests {
 
     #[test]
     fn fuzz_commands() {
-        let corpus: [&[u8]; 5] = [
+        let corpus: [&[u8]; 6] = [
             br#"{"id":1,"type":"join","name":"Ann","codec":"vp8","view":false}"#,
             br#"{"id":2,"type":"offer","sdp":"v=0\r\n"}"#,
             br#"{"id":3,"type":"candidate","candidate":"candidate:1 1 udp","mid":"0"}"#,
             br#"{"id":4,"type":"media","audio":true,"video":false}"#,
+            br#"{"id":6,"type":"record","on":true}"#,
             br#"{"id":5,"type":"leave","a":[1,2.5,{"b":null}]}"#,
         ];
         let (mut commands, mut values) = (0, 0);
@@ -786,6 +804,17 @@ mod tests {
             }
         }
         assert!(commands > 100 && values > commands, "{commands} {values}");
+    }
+
+    #[test]
+    fn everybody_can_read_that_they_are_recorded() {
+        let (on, since) = (true, Some(5));
+        let text = serde_json::to_value(Message::Recording { on, since }).unwrap();
+        let expected = serde_json::json!({"type": "recording", "on": true, "since": 5});
+        assert_eq!(text, expected);
+        let (on, since) = (false, None);
+        let text = serde_json::to_value(Message::Recording { on, since }).unwrap();
+        assert_eq!(text["since"], serde_json::Value::Null);
     }
 
     #[test]

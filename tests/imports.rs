@@ -24,7 +24,7 @@ const VOCABULARY: [&str; 9] = [
 ];
 
 /// Which modules each module may name besides itself and the vocabulary.
-const MAY_NAME: [(&str, &[&str]); 11] = [
+const MAY_NAME: [(&str, &[&str]); 13] = [
     ("fuzz", &[]),
     ("gst", &[]),
     ("decode", &["gst"]),
@@ -32,9 +32,11 @@ const MAY_NAME: [(&str, &[&str]); 11] = [
     ("mix", &["gst", "decode", "encode"]),
     ("peer", &[]),
     ("room", &["gst", "decode", "encode", "mix", "peer"]),
-    ("config", &["encode", "room"]),
+    ("package", &[]),
+    ("record", &["gst", "encode", "package", "room"]),
+    ("config", &["encode", "record", "room"]),
     ("systemd", &[]),
-    ("server", &["config", "gst", "peer", "room"]),
+    ("server", &["config", "gst", "peer", "record", "room"]),
     (
         "load",
         &[
@@ -47,14 +49,16 @@ const MAY_NAME: [(&str, &[&str]); 11] = [
 const ROOTS: [&str; 2] = ["main", "lib"];
 
 /// Crates that must not spread: the modules that may name them.
-const CRATES: [(&str, &[&str]); 13] = [
+const CRATES: [(&str, &[&str]); 15] = [
     ("webrtc", &["peer"]),
     ("rtc", &["peer"]),
     ("gstreamer", MEDIA),
     ("gstreamer_app", MEDIA),
     ("gstreamer_rtp", MEDIA),
     ("gstreamer_video", MEDIA),
-    ("opus", &["decode", "encode", "mix", "load"]),
+    ("opus", &["decode", "encode", "mix", "load", "record"]),
+    ("mp4_atom", &["package"]),
+    ("tower_http", &["server"]),
     ("axum", &["server"]),
     ("hyper", &["server"]),
     ("hyper_util", &["server"]),

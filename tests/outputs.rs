@@ -18,6 +18,7 @@ const WISH: Wish = Wish {
     layout: None,
     portrait: false,
     patience: Duration::from_secs(10),
+    sign: false,
 };
 
 fn room() -> RoomName {

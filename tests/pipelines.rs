@@ -15,6 +15,7 @@ const SPECS: &[Spec] = &[
     quilt::decode::video::OPENH264,
     quilt::decode::video::VP8,
     quilt::decode::audio::OPUS,
+    quilt::encode::aac::SPEC,
     quilt::encode::backend::X264,
     quilt::encode::backend::OPENH264,
     quilt::encode::backend::VP8,

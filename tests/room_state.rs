@@ -286,6 +286,7 @@ fn live(policy: MixPolicy, steps: Vec<Step>) {
                     layout: layout.flatten(),
                     portrait: false,
                     patience: Duration::from_secs(1),
+                    sign: false,
                 };
                 let (id, wish) = (OutputId(n), on.then_some(wish));
                 events.push((now, Event::Output { id, wish }));

@@ -88,7 +88,7 @@
  * @typedef {'bad_message' | 'too_large' | 'bad_name' | 'bad_sdp' | 'bad_candidate'
  *   | 'already_joined' | 'not_joined' | 'no_seat' | 'forbidden' | 'rate_limited' | 'unavailable'
  *   | 'timed_out' | 'internal' | 'locked' | 'removed' | 'not_admitted' | 'slow_down' | 'bad_text' | 'bad_file'
- *   | 'files_full' | 'bad_value' | 'not_host' | 'no_room' | 'not_there'} ErrorCode
+ *   | 'files_full' | 'bad_value' | 'not_host' | 'no_room' | 'not_there' | 'cannot_record'} ErrorCode
  *
  * @typedef {{ type: 'people', people: Person[], viewers: number, locked?: boolean, held?: boolean, layout?: Layout, stage_size?: number }} PeopleNotice
  * @typedef {object} ChatLine
@@ -103,6 +103,7 @@
  *
  * @typedef {{ type: 'reaction', from: string, reaction: Reaction }} ReactionNotice
  * @typedef {{ type: 'speaking', speaking: string[] }} SpeakingNotice
+ * @typedef {{ type: 'recording', on: boolean, since: number | null }} RecordingNotice
  * @typedef {{ type: 'notice', code: string, text: string }} TroubleNotice
  * @typedef {{ type: 'bye', reason: 'shutdown' | 'media_lost' | 'room_failed' | 'removed' | 'ended' | 'replaced' | 'refused' | 'sends_too_much' }} Bye
  * @typedef {{ type: 'waiting', waiting: Knocking[] }} WaitingNotice For hosts.

@@ -151,6 +151,7 @@ fn name(command: &Command) -> &'static str {
         Command::Ping {} => "ping",
         Command::View { .. } => "view",
         Command::Share { .. } => "share",
+        Command::Record { .. } => "record",
         Command::Leave {} => "leave",
     }
 }

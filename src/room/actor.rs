@@ -22,6 +22,7 @@ use crate::room::inspect::{Encoder, Inside};
 use crate::room::links::Links;
 use crate::room::mixes::{Ear, Mix};
 use crate::room::output::{Ended, Feed, Wish};
+use crate::room::sign::Sign;
 use crate::room::state::{Change, Effect, Event, MixPolicy, Settings, State, VideoKey, View};
 use crate::room::talk::{Refusal, Say, Step, Talk, refuse};
 use crate::room::tilemap::tile_map;
@@ -128,6 +129,8 @@ pub enum Command {
     End(oneshot::Sender<()>),
     /// The operator wants to look inside.
     Inspect(oneshot::Sender<Inside>),
+    /// Whether somebody in here is a host.
+    IsHost(ParticipantId, oneshot::Sender<bool>),
     /// Tell everybody this.
     Tell(Message),
     /// The server is stopping: tell everybody and end.
@@ -235,6 +238,7 @@ pub struct Room {
     state: State,
     talk: Talk,
     waiting: Waiting,
+    sign: Sign,
     wiring: Wiring,
     members: HashMap<ParticipantId, Member>,
     /// The first tick of each mix's present arrangement.
@@ -265,6 +269,7 @@ impl Room {
             state: State::new(settings),
             talk: Talk::default(),
             waiting: Waiting::default(),
+            sign: Sign::default(),
             wiring: Wiring::new(context.clone(), tell),
             members: HashMap::new(),
             shown: HashMap::new(),
@@ -378,6 +383,9 @@ impl Room {
                 reply,
             } => {
                 self.wiring.tap(id, feed);
+                if wish.sign && self.sign.begin(id, wall()) {
+                    self.tell_all(&self.sign.message());
+                }
                 let wish = Some(wish);
                 self.apply(Event::Output { id, wish });
                 // Who asked may be gone; then the output is dropped, which is told.
@@ -385,6 +393,9 @@ impl Room {
             }
             Command::Untap(id) => {
                 self.wiring.untap(id, Ended::RoomClosed);
+                if self.sign.end(id) {
+                    self.tell_all(&self.sign.message());
+                }
                 self.apply(Event::Output { id, wish: None });
             }
             Command::End(reply) => {
@@ -394,6 +405,9 @@ impl Room {
             Command::Inspect(reply) => {
                 // Who asked may have lost patience.
                 let _ = reply.send(self.inside());
+            }
+            Command::IsHost(id, reply) => {
+                let _ = reply.send(self.talk.floor.host(id));
             }
             Command::Tell(message) => self.tell_all(&message),
             // Handled where commands are read, for it ends the reading.
@@ -492,6 +506,10 @@ impl Room {
             };
             self.apply(Event::View { id, view });
         }
+        if self.sign.is_on() {
+            // Before they send anything: they have not even got the answer to their join.
+            self.tell(id, self.sign.message());
+        }
         for line in self.talk.history() {
             self.tell(id, line);
         }
@@ -560,9 +578,7 @@ impl Room {
             return Err(refuse(ErrorCode::NotThere, "you have left"));
         };
         let name = person.name.clone();
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH);
-        let wall = wall.unwrap_or_default().as_millis() as u64;
-        for step in self.talk.say(clock::now(), wall, id, &name, say)? {
+        for step in self.talk.say(clock::now(), wall(), id, &name, say)? {
             match step {
                 Step::TellAll(message) => self.tell_all(&message),
                 Step::Tell(id, message) => self.tell(id, message),
@@ -631,6 +647,7 @@ impl Room {
             let waiting = self.waiting.list();
             self.tell(id, Message::Waiting { waiting });
         }
+        self.tell(id, self.sign.message());
         let speaking = self.speaking.clone();
         self.tell(id, Message::Speaking { speaking });
         for line in self.talk.history() {
@@ -901,4 +918,10 @@ impl Room {
             self.context.stats.dropped("notices", 1);
         }
     }
+}
+
+/// Milliseconds since 1970.
+fn wall() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap_or_default().as_millis() as u64
 }

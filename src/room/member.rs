@@ -108,6 +108,13 @@ impl Member {
         people.await.ok()
     }
 
+    /// Whether this one may moderate.
+    pub async fn is_host(&self) -> bool {
+        let (reply, answer) = oneshot::channel();
+        let _ = self.room.send(Command::IsHost(self.id, reply)).await;
+        answer.await.unwrap_or(false)
+    }
+
     /// Tells the room what this one wishes to see.
     pub async fn view(&self, view: View) {
         let _ = self.room.send(Command::View(self.id, view)).await;

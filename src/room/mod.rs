@@ -23,6 +23,7 @@ pub mod mixes;
 mod names;
 pub mod output;
 pub mod registry;
+pub mod sign;
 pub mod speaker;
 pub mod stage;
 pub mod state;

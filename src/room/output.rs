@@ -32,6 +32,8 @@ pub struct Wish {
     pub portrait: bool,
     /// How far it may be behind before it ends.
     pub patience: Duration,
+    /// Everybody in the room is told that they are recorded.
+    pub sign: bool,
 }
 
 /// Why an output ended.

@@ -13,6 +13,7 @@ mod listen;
 mod outbox;
 mod parcels;
 mod post;
+mod recordings;
 mod seats;
 pub mod secret;
 mod security;
@@ -34,6 +35,7 @@ use axum::routing::{delete, get, post, put};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
+use crate::record;
 use crate::room::registry::Registry;
 use crate::server::api::Problem;
 use crate::server::listen::Routes;
@@ -52,7 +54,10 @@ pub use seats::Seats;
 /// How long rooms may take to end once the server stops, and then connections to close. Together
 /// with pipelines they stay well below the five seconds in which the process is gone.
 const ROOMS_PATIENCE: Duration = Duration::from_secs(2);
-const SOCKETS_PATIENCE: Duration = Duration::from_millis(1500);
+const SOCKETS_PATIENCE: Duration = Duration::from_millis(1000);
+/// In between, how long files may take to be finished; what takes longer is finished at the next
+/// start.
+const RECORDINGS_PATIENCE: Duration = Duration::from_millis(1000);
 /// How long a request may take until its answer begins. None does more than look something up,
 /// so whoever takes longer sends its body by drips.
 const REQUEST_PATIENCE: Duration = Duration::from_secs(10);
@@ -76,6 +81,8 @@ pub struct App {
     pub lines: Lines,
     /// Files under way.
     pub parcels: Parcels,
+    /// Recordings.
+    pub recordings: Arc<record::Desk>,
     /// Everybody's place in a room.
     pub seats: Seats,
     /// Handed to clients.
@@ -104,6 +111,8 @@ pub struct Reach {
 /// All routes.
 pub fn router(app: App) -> Router {
     let room = get(api::room).patch(api::configure).delete(admin::end);
+    let recordings = get(recordings::list).post(recordings::start);
+    let recording = get(recordings::get).delete(recordings::delete);
     Router::new()
         .route("/", get(files::lobby))
         .route("/r/{room}", get(files::meeting))
@@ -121,6 +130,16 @@ pub fn router(app: App) -> Router {
         .route("/api/rooms/{room}/people/{id}", delete(admin::dismiss))
         .route("/api/rooms/{room}/tokens", post(api::token))
         .route("/api/rooms/{room}/host", post(api::host))
+        .route("/api/rooms/{room}/recordings", recordings)
+        .route("/api/rooms/{room}/recordings/{id}", recording)
+        .route(
+            "/api/rooms/{room}/recordings/{id}/stop",
+            post(recordings::stop),
+        )
+        .route(
+            "/api/rooms/{room}/recordings/{id}/file",
+            get(recordings::file),
+        )
         .route("/api/rooms/{room}/ws", get(websocket::upgrade))
         .route("/api/rooms/{room}/sessions", post(events::open))
         .route(
@@ -176,7 +195,7 @@ pub async fn serve(
     drain_timeout: Duration,
     mut stop: mpsc::Receiver<()>,
 ) {
-    let rooms = app.rooms.clone();
+    let (rooms, recordings) = (app.rooms.clone(), app.recordings.clone());
     let routes = Routes {
         plain: plain_router(app.clone()),
         all: router(app.clone()),
@@ -187,6 +206,12 @@ pub async fn serve(
     }
     tracing::info!("stopping");
     rooms.shut_down(ROOMS_PATIENCE).await;
+    if timeout(RECORDINGS_PATIENCE, recordings.settled())
+        .await
+        .is_err()
+    {
+        tracing::warn!("recordings are left to be finished at the next start");
+    }
     if timeout(SOCKETS_PATIENCE, serving).await.is_err() {
         tracing::warn!("some clients do not close their connections; not waited for");
     }

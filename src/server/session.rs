@@ -11,6 +11,7 @@ use crate::id::{DisplayName, ParticipantId, RoomName, SessionKey};
 use crate::media::VideoCodec;
 use crate::peer::{self, Said};
 use crate::quiet::{Quiet, REFUSED, cut};
+use crate::record;
 use crate::room::event::{Change, View};
 use crate::room::registry::{Admission, JoinError, Phase, Wait};
 use crate::room::talk::{Refusal, Say, refuse};
@@ -276,6 +277,7 @@ impl<L: Line> Session<L> {
                 }
                 Err(refusal) => Err(refusal),
             },
+            Command::Record { on } => self.record(on).await,
             Command::Leave {} => {
                 (self.seat, self.wait) = (None, None);
                 Ok(AckResult::Done {})
@@ -399,6 +401,21 @@ impl<L: Line> Session<L> {
             Ok(()) => Ok(AckResult::Done {}),
             Err(error) => Err(refuse(ErrorCode::BadCandidate, &error.to_string())),
         }
+    }
+
+    async fn record(&mut self, on: bool) -> Result<AckResult, Refusal> {
+        if !self.seated()?.member.is_host().await {
+            return Err(refuse(ErrorCode::NotHost, "only hosts can record"));
+        }
+        let (desk, room) = (&self.app.recordings, &self.room);
+        if !on {
+            desk.stop_all(room);
+        } else if !desk.is_recorded(room) {
+            let started = desk.start(room, desk.usual(), None).await;
+            let text = |error: record::Error| refuse(ErrorCode::CannotRecord, &error.to_string());
+            started.map_err(text)?;
+        }
+        Ok(AckResult::Done {})
     }
 
     async fn say(&mut self, say: Say) -> Result<AckResult, Refusal> {
