@@ -570,7 +570,7 @@ impl Room {
     fn look_at_links(&mut self) {
         let mut seen = self.wiring.take_receptions();
         for (id, reception) in &mut seen {
-            reception.gone = self.members.get(id).is_some_and(|member| member.away);
+            reception.gone = self.members.get(&*id).is_some_and(|member| member.away);
         }
         if self.links.look(&seen) {
             let links = self.links.told();
