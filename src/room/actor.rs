@@ -227,6 +227,8 @@ pub struct Handle {
 struct Member {
     notices: mpsc::Sender<Message>,
     connected: bool,
+    /// Nothing has come from them for seconds.
+    away: bool,
     /// Trouble with their microphone and their camera.
     failing: [Quiet; 2],
     _counted: Option<Counted>,
@@ -486,6 +488,7 @@ impl Room {
         let member = Member {
             notices: join.notices,
             connected: false,
+            away: false,
             failing: Default::default(),
             _counted: (!join.view).then(|| Counted::new(participants.clone())),
         };
@@ -612,7 +615,11 @@ impl Room {
 
     /// Looks at everybody's connection, and tells what changed.
     fn look_at_links(&mut self) {
-        if self.links.look(&self.wiring.take_receptions()) {
+        let mut seen = self.wiring.take_receptions();
+        for (id, reception) in &mut seen {
+            reception.gone = self.members.get(&*id).is_some_and(|member| member.away);
+        }
+        if self.links.look(&seen) {
             let links = self.links.told();
             self.tell_all(&Message::Links { links });
         }
@@ -680,10 +687,14 @@ impl Room {
             UplinkEvent::State(peer::State::Connected) => {
                 if let Some(member) = self.members.get_mut(&id) {
                     member.connected = true;
+                    member.away = false;
                     self.downlink(id);
                 }
             }
             UplinkEvent::State(peer::State::Disconnected) => {
+                if let Some(member) = self.members.get_mut(&id) {
+                    member.away = true;
+                }
                 tracing::info!(room = %self.name, %id, "media disconnected");
             }
             UplinkEvent::State(peer::State::Closed) => self.dismiss(id, ByeReason::MediaLost),

@@ -22,7 +22,7 @@ pub struct Reception {
     pub lost: f32,
     /// By how much the distances of packets of sound vary, seconds (RFC 3550 section 6.4.1).
     pub jitter: f32,
-    /// Nothing comes any more, or nothing is known to arrive.
+    /// Nothing comes any more.
     pub gone: bool,
 }
 
