@@ -1,9 +1,11 @@
 /** The operator's page: what the server does, who is where, and having them leave. */
 
 import { find, make, reconcile, say, sign } from './dom.js';
-import { list, t, translate } from './i18n.js';
+import { learn, list, t, translate } from './i18n.js';
 import { showPipelines } from './pipelines.js';
 import { recall, remember } from './store.js';
+
+await learn();
 
 /**
  * @typedef {import('./protocol.js').Person} Person

@@ -3,9 +3,9 @@
 import { words as english } from './words/en.js';
 
 /**
- * @typedef {keyof typeof english} Key
+ * @typedef {keyof typeof english | keyof typeof import('./words/operator/en.js').words} Key
  * @typedef {string | Partial<Record<Intl.LDMLPluralRule, string>> & { other: string }} Entry One text, or one for each plural form.
- * @typedef {Record<Key, Entry>} Words
+ * @typedef {Record<keyof typeof english, Entry>} Words
  */
 
 /** Languages there are words for, and the way they are written. */
@@ -31,8 +31,13 @@ export function choose(wanted) {
 
 export const language = choose(globalThis.document ? navigator.languages : []);
 const locale = LOCALES[language];
-/** @type {Words} */
-const words = language === 'en' ? english : (await import(`./words/${language}.js`)).words;
+/** @type {Partial<Record<Key, Entry>>} */
+const words = language === 'en' ? { ...english } : (await import(`./words/${language}.js`)).words;
+
+/** The words of the pages for whoever runs the server, which no meeting needs. */
+export async function learn() {
+  Object.assign(words, (await import(`./words/operator/${language}.js`)).words);
+}
 
 /** Letters and marks that could turn the text around them. */
 const TURNS = /[\u0590-\u08ff\u200e\u200f\u202a-\u202e\u2066-\u2069\ufb1d-\ufdff\ufe70-\ufefc]/;
@@ -53,7 +58,7 @@ export function isolate(text) {
  * @returns {string}
  */
 export function t(key, gaps = {}) {
-  return fill(words[key], gaps, locale);
+  return fill(words[key] ?? key, gaps, locale);
 }
 
 /**

@@ -2,9 +2,11 @@
 
 import { Connection } from './connection.js';
 import { find, make } from './dom.js';
-import { t, translate } from './i18n.js';
+import { learn, t, translate } from './i18n.js';
 import { privateRoomName } from './names.js';
 import { Signalling } from './signalling.js';
+
+await learn();
 
 /**
  * @typedef {object} Reach What the server knows of itself.

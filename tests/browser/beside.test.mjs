@@ -2,6 +2,8 @@
 
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
 
 import { accessible } from './lib/axe.mjs';
 import { meetings, sees } from './lib/meeting.mjs';
@@ -124,7 +126,10 @@ meeting('a file reaches those present, as a download under a safe name', async (
   await link.click();
   const download = await coming;
   assert.equal(download.suggestedFilename(), '_img src=x onerror=alert(1)_gpj.html');
-  assert.deepEqual(fs.readFileSync(await download.path()), page);
+  const saved = path.join(fs.mkdtempSync(path.join(os.tmpdir(), 'quilt-file-')), 'saved');
+  await download.saveAs(saved);
+  assert.deepEqual(fs.readFileSync(saved), page);
+  fs.rmSync(path.dirname(saved), { recursive: true });
   const url = await link.getAttribute('href');
   const answer = await fetch(new URL(url, room.server.url));
   assert.deepEqual(

@@ -7,7 +7,9 @@ import { choose, fill, isolate, LANGUAGES, t } from '../../web/i18n.js';
 const web = new URL('../../web/', import.meta.url);
 const languages = Object.fromEntries(await Promise.all(Object.keys(LANGUAGES).map(async (language) => {
   const { words } = await import(`../../web/words/${language}.js`);
-  return [language, words];
+  const { words: more } = await import(`../../web/words/operator/${language}.js`);
+  for (const key of Object.keys(more)) assert.ok(!(key in words), `${language}.${key} is there twice`);
+  return [language, { ...words, ...more }];
 })));
 const forms = (entry) => (typeof entry === 'string' ? [entry] : Object.values(entry));
 const gaps = (text) => [...text.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
