@@ -132,7 +132,6 @@ impl Server {
             stats: stats.clone(),
             codecs,
             fps: settings.fps,
-            video_bitrate: settings.video_bitrate,
         };
         let rules = room::state::Settings {
             policy: settings.mix,
@@ -141,6 +140,7 @@ impl Server {
             fps: settings.fps,
             gutter: settings.gutter,
             audio_active: settings.audio_active,
+            tiers: settings.tiers,
             ..Default::default()
         };
         let app = server::App {

@@ -8,13 +8,20 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::media::{Kind, VideoCodec};
+use crate::media::{Kind, Tier, VideoCodec};
 
 /// `kind="audio"` or `kind="video"`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct KindLabel {
     /// `audio` or `video`.
     pub kind: &'static str,
+}
+
+/// `tier="…"`: what listeners get.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct TierLabel {
+    /// `high`, `medium`, `low` or `audio`.
+    pub tier: &'static str,
 }
 
 /// `queue="…"`: which bounded queue dropped.
@@ -63,6 +70,7 @@ pub struct Stats {
     pub participants: Gauge,
     /// Consumers attached to a fan-out of video or audio, each counted once.
     pub listeners: Gauge,
+    tier_listeners: Family<TierLabel, Gauge>,
     decoders: Family<KindLabel, Gauge>,
     encoders: Family<KindLabel, Gauge>,
     video_encoder: Family<EncoderLabel, Gauge>,
@@ -95,6 +103,12 @@ impl Default for Stats {
             "quilt_listeners",
             "Consumers attached to a mix",
             listeners.clone(),
+        );
+        let tier_listeners = Family::default();
+        registry.register(
+            "quilt_tier_listeners",
+            "Consumers attached to a mix, by the quality they get",
+            tier_listeners.clone(),
         );
         let decoders = Family::default();
         registry.register("quilt_decoders", "Decode pipelines", decoders.clone());
@@ -161,6 +175,7 @@ impl Default for Stats {
             rooms,
             participants,
             listeners,
+            tier_listeners,
             decoders,
             encoders,
             video_encoder,
@@ -177,11 +192,26 @@ impl Default for Stats {
             stats.decoders(kind);
             stats.encoders(kind);
         }
+        for tier in [Tier::High, Tier::Medium, Tier::Low, Tier::Audio] {
+            stats.tier_listeners(tier);
+        }
         stats
     }
 }
 
 impl Stats {
+    /// The gauge of listeners that get a tier.
+    pub fn tier_listeners(&self, tier: Tier) -> Gauge {
+        let tier = match tier {
+            Tier::High => "high",
+            Tier::Medium => "medium",
+            Tier::Low => "low",
+            Tier::Audio => "audio",
+        };
+        let label = TierLabel { tier };
+        self.tier_listeners.get_or_create(&label).clone()
+    }
+
     /// The gauge of decode pipelines of a kind.
     pub fn decoders(&self, kind: Kind) -> Gauge {
         self.decoders.get_or_create(&label(kind)).clone()
@@ -350,6 +380,7 @@ mod tests {
             "quilt_rooms 0",
             "quilt_participants 0",
             "quilt_listeners 0",
+            "quilt_tier_listeners{tier=\"low\"} 0",
             "quilt_decoders{kind=\"video\"} 0",
             "quilt_encoders{kind=\"audio\"} 0",
             "quilt_mix_ticks_total 0",

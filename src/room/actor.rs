@@ -12,7 +12,7 @@ use crate::clock::{self, MediaTime};
 use crate::decode;
 use crate::encode;
 use crate::id::{DisplayName, OutputId, ParticipantId, RoomName, SessionKey};
-use crate::media::{Kind, Layout};
+use crate::media::{Kind, Layout, Quality};
 use crate::mix::plan::{Level, MixEvent, MixId};
 use crate::peer;
 use crate::quiet::{Quiet, REFUSED};
@@ -22,6 +22,7 @@ use crate::room::mixes::Ear;
 use crate::room::output::{Ended, Feed, Wish};
 use crate::room::state::{Change, Effect, Event, MixPolicy, Settings, State, View};
 use crate::room::talk::{Refusal, Say, Step, Talk, refuse};
+use crate::room::tier::Given;
 use crate::room::tilemap::tile_map;
 use crate::room::uplink::{Uplink, UplinkEvent};
 use crate::room::waiting::{Waiter, Waiting};
@@ -141,6 +142,8 @@ pub struct Join {
     pub overlay: bool,
     /// Who they were while they waited to be let in.
     pub ticket: Option<ParticipantId>,
+    /// What they wish to get at most.
+    pub quality: Quality,
     /// Where messages to them go.
     pub notices: mpsc::Sender<Message>,
 }
@@ -427,9 +430,10 @@ impl Room {
             video: join.video,
             portrait: join.portrait,
         });
-        if join.overlay {
+        if join.overlay || join.quality != Quality::default() {
             let view = View {
-                overlay: Some(true),
+                overlay: Some(join.overlay),
+                quality: Some(join.quality),
                 ..View::default()
             };
             self.apply(Event::View { id, view });
@@ -548,6 +552,7 @@ impl Room {
         for line in self.talk.history() {
             self.tell(id, line);
         }
+        self.tell_tier(id);
         if let Some(mix) = self.state.video_mixes().of(id) {
             self.send_tiles(mix, Some(id));
         }
@@ -709,8 +714,27 @@ impl Room {
                     self.shown.remove(mix);
                 }
                 Effect::Announce => self.announce(),
+                Effect::Tier(who) => self.tell_tier(*who),
                 _ => {}
             }
+        }
+    }
+
+    fn tell_tier(&self, id: ParticipantId) {
+        if let Some(given) = self.state.given(id) {
+            let Given {
+                tier,
+                quality,
+                because,
+                bitrate,
+            } = given;
+            let message = Message::Tier {
+                tier,
+                quality,
+                because,
+                bitrate,
+            };
+            self.tell(id, message);
         }
     }
 
