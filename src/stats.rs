@@ -83,6 +83,8 @@ pub struct Stats {
     pub mix_late_ticks: Counter,
     /// Last packet of a source frame in, first packet of the picture that shows it out, seconds.
     pub video_latency: Histogram,
+    /// What clients' lines are believed to carry, bit/s, once a second each.
+    pub line: Histogram,
     dropped: Family<QueueLabel, Counter>,
     pipeline_errors: Family<PipelineLabel, Counter>,
 }
@@ -157,6 +159,12 @@ impl Default for Stats {
             "Last packet of a source frame in to first packet of the mix picture out",
             video_latency.clone(),
         );
+        let line = Histogram::new([1e5, 2e5, 3e5, 5e5, 7e5, 1e6, 1.5e6, 2e6, 3e6, 5e6, 1e7]);
+        registry.register(
+            "quilt_line_bits_per_second",
+            "What each client's line is believed to carry, once a second",
+            line.clone(),
+        );
         let dropped = Family::default();
         registry.register(
             "quilt_dropped",
@@ -184,6 +192,7 @@ impl Default for Stats {
             mix_ticks,
             mix_late_ticks,
             video_latency,
+            line,
             dropped,
             pipeline_errors,
         };

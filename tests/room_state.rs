@@ -36,6 +36,7 @@ enum Step {
     Choose(usize, Quality),
     Line(usize, Tier),
     Cap(Tier),
+    Keyframe(usize),
     /// Somebody claims this loudness, and this is decoded of them, for so many tenths of a second.
     Sound(usize, u8, u8, usize),
     Wait(u64),
@@ -77,6 +78,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (who.clone(), quality).prop_map(|(w, q)| Step::Choose(w, q)),
         2 => (who.clone(), tier.clone()).prop_map(|(w, t)| Step::Line(w, t)),
         1 => tier.prop_map(Step::Cap),
+        1 => who.clone().prop_map(Step::Keyframe),
         3 => (who, 0..128u8, 0..101u8, 1..15usize)
             .prop_map(|(w, c, d, n)| Step::Sound(w, c, d, n)),
         2 => (0..5_000u64).prop_map(Step::Wait),
@@ -317,6 +319,7 @@ fn live(policy: MixPolicy, steps: Vec<Step>) {
                 events.push((now, Event::View { id: id(n), view }));
             }
             Step::Line(n, tier) => events.push((now, Event::Line { id: id(n), tier })),
+            Step::Keyframe(n) => events.push((now, Event::Keyframe { id: id(n) })),
             Step::Cap(tier) => events.push((now, Event::TierCap(tier))),
             Step::Voice(n) => events.push((now, Event::Voice { id: id(n) })),
             Step::Output(n, layout, on) => {
@@ -725,6 +728,57 @@ fn who_gets_another_tier_is_told_why_and_nobody_else_notices() {
     let told = effects.iter().filter(|e| matches!(e, Effect::Tier(_)));
     assert_eq!(told.count(), 2);
     assert_eq!(state.given(ann).map(|g| g.because), Some(Because::Server));
+}
+
+#[test]
+fn whose_line_changes_costs_the_others_no_keyframe() {
+    let mut state = State::new(Settings::default());
+    join(&mut state, 1, false);
+    let viewers: Vec<_> = (2..=4).map(|n| join(&mut state, n, true)).collect();
+    settle(&mut state);
+    let before = mixes(&state).len();
+    let moved = |effects: Vec<Effect>| -> Vec<ParticipantId> {
+        let moved = effects.into_iter().filter_map(|effect| match effect {
+            Effect::ListenVideo(who, Some(_)) => Some(who),
+            _ => None,
+        });
+        moved.collect()
+    };
+    let line = |state: &mut State, id, tier| state.apply(MediaTime(0), Event::Line { id, tier });
+    let [first, second, third] = viewers[..] else {
+        unreachable!()
+    };
+    assert_eq!(moved(line(&mut state, first, Tier::Low)), [first]);
+    // Back again, but not into the mix of the others ...
+    assert_eq!(moved(line(&mut state, first, Tier::High)), [first]);
+    assert_eq!(mixes(&state).len(), before + 1);
+    assert_eq!(
+        tiers(&state)
+            .iter()
+            .filter(|(width, ..)| *width == 1280)
+            .count(),
+        before + 1
+    );
+    // ... until these get a keyframe for another reason: one of them needs it,
+    let effects = state.apply(MediaTime(0), Event::Keyframe { id: second });
+    assert_eq!(moved(effects), [first]);
+    assert_eq!(mixes(&state).len(), before);
+    // or somebody comes.
+    line(&mut state, third, Tier::Medium);
+    line(&mut state, third, Tier::High);
+    assert_eq!(mixes(&state).len(), before + 1);
+    let own = state.apply(MediaTime(0), Event::Keyframe { id: third });
+    assert_eq!(moved(own), []);
+    join(&mut state, 9, true);
+    assert_eq!(mixes(&state).len(), before);
+    // A choice of one's own is like coming.
+    let choose = |quality| View {
+        quality: Some(quality),
+        ..View::default()
+    };
+    view(&mut state, first, choose(Quality::Low));
+    view(&mut state, first, choose(Quality::Auto));
+    assert_eq!(mixes(&state).len(), before);
 }
 
 #[test]

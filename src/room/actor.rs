@@ -575,7 +575,15 @@ impl Room {
                 self.apply(Event::Track { id, kind });
             }
             UplinkEvent::Voice => self.apply(Event::Voice { id }),
-            UplinkEvent::KeyframeRequested => self.wiring.request_keyframe(id),
+            UplinkEvent::Line(rung) => {
+                if let Some(tier) = self.state.settings().tiers.all().get(rung) {
+                    self.apply(Event::Line { id, tier: *tier });
+                }
+            }
+            UplinkEvent::KeyframeRequested => {
+                self.apply(Event::Keyframe { id });
+                self.wiring.request_keyframe(id);
+            }
             UplinkEvent::State(peer::State::Connected) => {
                 if let Some(member) = self.members.get_mut(&id) {
                     member.connected = true;
@@ -714,9 +722,30 @@ impl Room {
                     self.shown.remove(mix);
                 }
                 Effect::Announce => self.announce(),
-                Effect::Tier(who) => self.tell_tier(*who),
+                Effect::Tier(who) => {
+                    self.serve(*who);
+                    self.tell_tier(*who);
+                }
                 _ => {}
             }
+        }
+    }
+
+    /// Has their connection watch what their line bears of what they get.
+    fn serve(&self, id: ParticipantId) {
+        let (given, best) = (self.state.given(id), self.state.best(id));
+        let (Some(given), Some(best)) = (given, best) else {
+            return;
+        };
+        let tiers = &self.state.settings().tiers;
+        let all = tiers.all();
+        let rung = |tier| all.iter().position(|one| *one == tier).unwrap_or(0);
+        if let Some(peer) = self.wiring.peer(id) {
+            peer.serve(peer::Ladder {
+                at: rung(given.tier),
+                top: rung(best),
+                rungs: all.iter().map(|tier| tiers.bitrate(*tier)).collect(),
+            });
         }
     }
 

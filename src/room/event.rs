@@ -139,6 +139,11 @@ pub enum Event {
         /// The tier.
         tier: Tier,
     },
+    /// Somebody's picture is broken: their mix is about to have a keyframe.
+    Keyframe {
+        /// Whose.
+        id: ParticipantId,
+    },
     /// Nobody gets a better tier than this: the server can do no more.
     TierCap(Tier),
     /// Somebody's video track carries their screen, or their camera again.
@@ -243,6 +248,9 @@ pub struct VideoKey {
     pub fps: u32,
     /// Bit/s.
     pub bitrate: u32,
+    /// Like another one, for those whose line has just changed: to begin with the others' would
+    /// cost those a keyframe.
+    pub apart: bool,
 }
 
 /// What has to be done about it, in this order.

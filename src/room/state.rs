@@ -54,6 +54,8 @@ pub struct Person {
     quality: Quality,
     /// The best that their line carries.
     line: Tier,
+    /// They have a mix apart from the one that others share, until that has a keyframe anyway.
+    apart: bool,
     /// What they were told that they get.
     told: Option<Given>,
     /// Kept on stage.
@@ -144,7 +146,8 @@ impl State {
             // Nothing else follows from what is heard.
             return effects;
         }
-        let (sees, hears) = (self.wanted_video(), self.wanted_audio(now));
+        let (mut sees, hears) = (self.wanted_video(), self.wanted_audio(now));
+        self.rejoin(&mut sees);
         let (video, audio) = (self.video.follow(&sees), self.audio.follow(&hears));
         let opened = video.opened.into_iter();
         effects.extend(opened.map(|(mix, key)| Effect::OpenVideo(mix, key)));
@@ -223,6 +226,13 @@ impl State {
         })
     }
 
+    /// The best that somebody would get if their line carried everything.
+    pub fn best(&self, id: ParticipantId) -> Option<Tier> {
+        let person = self.people.get(&id)?;
+        let tiers = &self.settings.tiers;
+        Some(tiers.pick(person.quality, Tier::High, self.cap).0)
+    }
+
     /// Who speaks.
     pub fn speakers(&self) -> &Speakers {
         &self.speakers
@@ -266,6 +276,7 @@ impl State {
                     layout: None,
                     quality: Quality::default(),
                     line: Tier::High,
+                    apart: false,
                     told: None,
                     pinned: false,
                     shares: false,
@@ -353,6 +364,7 @@ impl State {
                 p.layout = view.layout.unwrap_or(p.layout);
                 p.overlay = view.overlay.unwrap_or(p.overlay);
                 p.portrait = view.portrait.unwrap_or(p.portrait);
+                p.apart &= view.quality.is_none();
                 p.quality = view.quality.unwrap_or(p.quality);
                 false
             }),
@@ -374,10 +386,26 @@ impl State {
                 };
                 false
             }
-            Event::Line { id, tier } => self.change(id, |p| {
-                p.line = tier;
+            Event::Line { id, tier } => {
+                let before = self.given(id).map(|given| given.tier);
+                self.change(id, |p| {
+                    p.line = tier;
+                    p.apart = false;
+                    false
+                });
+                let moves = self.given(id).map(|given| given.tier) != before;
+                let apart = moves && self.would_disturb(id);
+                self.change(id, |p| {
+                    p.apart = apart;
+                    false
+                })
+            }
+            Event::Keyframe { id } => {
+                let mix = self.video.of(Ear::Person(id));
+                let key = mix.and_then(|mix| self.video.get(mix)).map(|mix| mix.key);
+                self.let_in(&Vec::from_iter(key));
                 false
-            }),
+            }
             Event::TierCap(tier) => {
                 self.cap = tier;
                 false
@@ -581,23 +609,82 @@ impl State {
             layout: effective(layout, &cast),
             fps: shape.fps,
             bitrate: self.settings.tiers.bitrate(tier),
+            apart: false,
         })
+    }
+
+    /// Whether others share the mix that somebody is to see, and would get a keyframe for them.
+    fn would_disturb(&self, id: ParticipantId) -> bool {
+        // Where the processor is at its limit, an encoder more is the greater evil.
+        let key = self.people.get(&id).and_then(|p| self.wish(id, p));
+        let mut mixes = self.video.iter();
+        let shared = mixes.find(|(_, mix)| Some(mix.key) == key);
+        let others = |ear: &Ear| *ear != Ear::Person(id);
+        !self.budget.is_tight() && shared.is_some_and(|(_, mix)| mix.listeners.iter().any(others))
+    }
+
+    /// Those who are apart see what the others see where these get a keyframe anyway, because
+    /// somebody else comes.
+    fn rejoin(&mut self, sees: &mut BTreeMap<Ear, VideoKey>) {
+        if !self.people.values().any(|person| person.apart) {
+            return;
+        }
+        let has = |ear, key| {
+            let mix = self.video.of(ear).and_then(|mix| self.video.get(mix));
+            mix.is_some_and(|mix| mix.key == key)
+        };
+        let comes = sees
+            .iter()
+            .filter(|(ear, key)| !key.apart && !has(**ear, **key));
+        let comes: Vec<_> = comes.map(|(_, key)| *key).collect();
+        self.let_in(&comes);
+        for key in sees.values_mut().filter(|key| key.apart) {
+            key.apart = !comes.contains(&VideoKey {
+                apart: false,
+                ..*key
+            });
+        }
+    }
+
+    /// Nobody is apart from these mixes any more.
+    fn let_in(&mut self, mixes: &[VideoKey]) {
+        let apart = self.people.iter().filter(|(_, person)| person.apart);
+        let apart = apart.filter(|(id, person)| {
+            let key = self.wish(**id, person);
+            key.is_some_and(|key| {
+                let apart = false;
+                mixes.contains(&VideoKey { apart, ..key })
+            })
+        });
+        for id in apart.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.change(id, |person| {
+                person.apart = false;
+                false
+            });
+        }
+    }
+
+    /// The picture that somebody is to see.
+    fn wish(&self, id: ParticipantId, person: &Person) -> Option<VideoKey> {
+        let tier = self.tier(person);
+        let on_stage = self.shown(tier).sources().any(|source| source.who == id);
+        let personal = self.is_personal() || !person.overlay;
+        let own = (on_stage && personal).then_some(id);
+        let key = self.key(&Wanted {
+            tier,
+            codec: person.receives_video?,
+            portrait: person.portrait,
+            layout: own.and(person.layout),
+            without: own,
+        })?;
+        let apart = person.apart && own.is_none();
+        Some(VideoKey { apart, ..key })
     }
 
     /// The picture each listener is to see.
     fn wanted_video(&self) -> BTreeMap<Ear, VideoKey> {
-        let personal = self.is_personal();
-        let wish = |(id, person): (&ParticipantId, &Person)| {
-            let tier = self.tier(person);
-            let on_stage = self.shown(tier).sources().any(|source| source.who == *id);
-            let own = (on_stage && (personal || !person.overlay)).then_some(*id);
-            let key = self.key(&Wanted {
-                tier,
-                codec: person.receives_video?,
-                portrait: person.portrait,
-                layout: own.and(person.layout),
-                without: own,
-            })?;
+        let person = |(id, person): (&ParticipantId, &Person)| {
+            let key = self.wish(*id, person)?;
             Some((Ear::Person(*id), key))
         };
         let output = |(id, wish): (&OutputId, &OutputWish)| {
@@ -608,7 +695,7 @@ impl State {
             })?;
             Some((Ear::Output(*id), key))
         };
-        let people = self.people.iter().filter_map(wish);
+        let people = self.people.iter().filter_map(person);
         let outputs = self.outputs.iter().filter_map(output);
         people.chain(outputs).collect()
     }

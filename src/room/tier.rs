@@ -53,6 +53,12 @@ impl Tiers {
         there.next().unwrap_or(Tier::Audio)
     }
 
+    /// All there are, from the least.
+    pub fn all(&self) -> Vec<Tier> {
+        let all = [Tier::Audio, Tier::Low, Tier::Medium, Tier::High].into_iter();
+        all.filter(|tier| *tier == self.at_most(*tier)).collect()
+    }
+
     /// Which tier somebody gets who chose `quality`, whose line carries `line`, of a server that
     /// gives nobody more than `cap`; and why not a better one.
     pub fn pick(&self, quality: Quality, line: Tier, cap: Tier) -> (Tier, Because) {
@@ -177,5 +183,6 @@ mod tests {
         let none = Tiers { low: 0, ..tiers };
         let little = none.pick(Quality::Auto, Tier::Medium, Tier::High);
         assert_eq!(little, (Tier::Audio, Because::Line));
+        assert_eq!(none.all(), [Tier::Audio, Tier::High]);
     }
 }
