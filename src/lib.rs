@@ -142,7 +142,6 @@ impl Server {
             stats: stats.clone(),
             codecs,
             fps: settings.fps,
-            video_bitrate: settings.video_bitrate,
         };
         let rules = room::state::Settings {
             policy: settings.mix,
@@ -151,6 +150,7 @@ impl Server {
             fps: settings.fps,
             gutter: settings.gutter,
             audio_active: settings.audio_active,
+            tiers: settings.tiers,
             ..Default::default()
         };
         let rooms = room::registry::Registry::new(context, rules, engine);

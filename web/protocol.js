@@ -46,11 +46,12 @@
  * @property {boolean} video
  * @property {boolean} portrait
  * @property {boolean} overlay
+ * @property {Quality} [quality]
  *
  * @typedef {'grid' | 'speaker' | 'presentation' | 'solo'} Layout
  * @typedef {{ layout?: Layout | null, overlay?: boolean, portrait?: boolean }} View What is absent stays as it was.
  *
- * @typedef {'auto' | 'high' | 'medium' | 'low' | 'audio'} Quality
+ * @typedef {'auto' | 'high' | 'medium' | 'low' | 'audio'} Quality What is to be had at most.
  *
  * @typedef {Join
  *   | { type: 'resume', session: string }
@@ -103,7 +104,6 @@
  *
  * @typedef {{ type: 'reaction', from: string, reaction: Reaction }} ReactionNotice
  * @typedef {{ type: 'speaking', speaking: string[] }} SpeakingNotice
- * @typedef {{ type: 'recording', on: boolean, since: number | null }} RecordingNotice
  * @typedef {{ type: 'notice', code: string, text: string }} TroubleNotice
  * @typedef {{ type: 'bye', reason: 'shutdown' | 'media_lost' | 'room_failed' | 'removed' | 'ended' | 'replaced' | 'refused' | 'sends_too_much' }} Bye
  * @typedef {{ type: 'waiting', waiting: Knocking[] }} WaitingNotice For hosts.

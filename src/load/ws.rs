@@ -150,6 +150,7 @@ fn name(command: &Command) -> &'static str {
         Command::Configure { .. } => "configure",
         Command::Ping {} => "ping",
         Command::View { .. } => "view",
+        Command::Quality { .. } => "quality",
         Command::Share { .. } => "share",
         Command::Record { .. } => "record",
         Command::Leave {} => "leave",

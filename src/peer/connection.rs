@@ -14,7 +14,7 @@ use super::link::Link;
 use super::negotiation::{Answerer, Request};
 use super::runtime::Sockets;
 use super::sdp::{Offer, default_formats};
-use super::{Error, Options, Uplink, outbound};
+use super::{Error, Ladder, Options, Uplink, outbound};
 use crate::clock::{self, MediaTime};
 use crate::fanout;
 use crate::media::{EncodedAudio, EncodedPicture, Kind, VideoCodec};
@@ -98,6 +98,12 @@ impl Peer {
     /// Tells the client by its data channel; whether it is open, and not behind.
     pub async fn say(&self, text: &str) -> bool {
         self.inner.link.talk.say(text).await
+    }
+
+    /// Says what the client is given, and what it could be given. From then on its line is watched,
+    /// and [`Uplink::line`] tells how much of that it bears.
+    pub fn serve(&self, ladder: Ladder) {
+        self.inner.link.set_ladder(ladder);
     }
 
     /// What this viewer's video RTP clock shows at `at`.

@@ -24,6 +24,7 @@ use webrtc::peer_connection::{
 
 use super::Error;
 use super::channel::{MAX_MESSAGE, RECEIVE_BUFFER, SEND_BUFFER};
+use super::downlink::{self, Downlink};
 use super::introduced::Introduced;
 use super::link::Link;
 use super::rtx::{self, Rtx};
@@ -102,6 +103,7 @@ pub(super) async fn build(
 
 fn interceptors(link: &Arc<Link>) -> Registry {
     Registry::new()
+        .with(Slot::Custom(downlink::SLOT), Downlink::new(link.clone()))
         .with(Slot::Custom(stale::SLOT), Stale::new(link.clone()))
         .with(Slot::NackResponder, NackResponderBuilder::new().build())
         .with(Slot::Custom(rtx::SLOT), Rtx::new(link.clone()))

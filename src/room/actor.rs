@@ -12,7 +12,7 @@ use crate::clock::{self, MediaTime};
 use crate::decode;
 use crate::encode;
 use crate::id::{DisplayName, OutputId, ParticipantId, RoomName, SessionKey};
-use crate::media::{Kind, Layout};
+use crate::media::{Kind, Layout, Quality};
 use crate::mix::plan::{Level, MixEvent, MixId};
 use crate::peer;
 use crate::quiet::{Quiet, REFUSED};
@@ -25,6 +25,7 @@ use crate::room::output::{Ended, Feed, Wish};
 use crate::room::sign::Sign;
 use crate::room::state::{Change, Effect, Event, MixPolicy, Settings, State, VideoKey, View};
 use crate::room::talk::{Refusal, Say, Step, Talk, refuse};
+use crate::room::tier::Given;
 use crate::room::tilemap::tile_map;
 use crate::room::uplink::{Uplink, UplinkEvent};
 use crate::room::waiting::{Waiter, Waiting};
@@ -159,6 +160,8 @@ pub struct Join {
     pub overlay: bool,
     /// Who they were while they waited to be let in.
     pub ticket: Option<ParticipantId>,
+    /// What they wish to get at most.
+    pub quality: Quality,
     /// Where messages to them go.
     pub notices: mpsc::Sender<Message>,
 }
@@ -502,9 +505,10 @@ impl Room {
             video: join.video,
             portrait: join.portrait,
         });
-        if join.overlay {
+        if join.overlay || join.quality != Quality::default() {
             let view = View {
-                overlay: Some(true),
+                overlay: Some(join.overlay),
+                quality: Some(join.quality),
                 ..View::default()
             };
             self.apply(Event::View { id, view });
@@ -661,6 +665,7 @@ impl Room {
             self.tell(id, line);
         }
         self.tell_links(id);
+        self.tell_tier(id);
         if let Some(mix) = self.state.video_mixes().of(id) {
             self.send_tiles(mix, Some(id));
         }
@@ -683,7 +688,15 @@ impl Room {
                 self.apply(Event::Track { id, kind });
             }
             UplinkEvent::Voice => self.apply(Event::Voice { id }),
-            UplinkEvent::KeyframeRequested => self.wiring.request_keyframe(id),
+            UplinkEvent::Line(rung) => {
+                if let Some(tier) = self.state.settings().tiers.all().get(rung) {
+                    self.apply(Event::Line { id, tier: *tier });
+                }
+            }
+            UplinkEvent::KeyframeRequested => {
+                self.apply(Event::Keyframe { id });
+                self.wiring.request_keyframe(id);
+            }
             UplinkEvent::State(peer::State::Connected) => {
                 if let Some(member) = self.members.get_mut(&id) {
                     member.connected = true;
@@ -833,8 +846,48 @@ impl Room {
                     self.shown.remove(mix);
                 }
                 Effect::Announce => self.announce(),
+                Effect::Tier(who) => {
+                    self.serve(*who);
+                    self.tell_tier(*who);
+                }
                 _ => {}
             }
+        }
+    }
+
+    /// Has their connection watch what their line bears of what they get.
+    fn serve(&self, id: ParticipantId) {
+        let (given, best) = (self.state.given(id), self.state.best(id));
+        let (Some(given), Some(best)) = (given, best) else {
+            return;
+        };
+        let tiers = &self.state.settings().tiers;
+        let all = tiers.all();
+        let rung = |tier| all.iter().position(|one| *one == tier).unwrap_or(0);
+        if let Some(peer) = self.wiring.peer(id) {
+            peer.serve(peer::Ladder {
+                at: rung(given.tier),
+                top: rung(best),
+                rungs: all.iter().map(|tier| tiers.bitrate(*tier)).collect(),
+            });
+        }
+    }
+
+    fn tell_tier(&self, id: ParticipantId) {
+        if let Some(given) = self.state.given(id) {
+            let Given {
+                tier,
+                quality,
+                because,
+                bitrate,
+            } = given;
+            let message = Message::Tier {
+                tier,
+                quality,
+                because,
+                bitrate,
+            };
+            self.tell(id, message);
         }
     }
 
