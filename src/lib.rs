@@ -23,7 +23,7 @@
 //! | [`mix`] | the two clocks of a room: composing pictures, summing voices |
 //! | [`peer`] | WebRTC: one port for all, offers and answers, packets both ways |
 //! | [`room`] | who is in, who sees and hears what: a pure state machine and the task that acts |
-//! | [`server`] | HTTP, WebSocket, metrics, pages |
+//! | [`server`] | HTTP, WebSocket, WHIP and WHEP, metrics, pages |
 //! | [`load`] | the load generator: real clients in bulk, and what they see |
 //! | [`config`] | every setting |
 //! | [`systemd`] | the service manager, if there is one |
@@ -145,12 +145,13 @@ impl Server {
         };
         let app = server::App {
             rooms: room::registry::Registry::new(context, rules, engine),
-            stats,
+            stats: stats.clone(),
             authority: Arc::new(server::Authority::new(settings.api_key, secret)),
             reach: Arc::new(reach),
             openings: Arc::default(),
             knocks: Arc::default(),
             seats: server::Seats::default(),
+            sessions: server::Sessions::new(stats),
             ice_servers: settings.ice_servers.into(),
             pages: server::Pages::new(settings.web_dir),
         };

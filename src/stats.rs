@@ -31,6 +31,13 @@ pub struct PipelineLabel {
     pub pipeline: &'static str,
 }
 
+/// `protocol="…"`: how somebody came in without the page.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ProtocolLabel {
+    /// `whip` or `whep`.
+    pub protocol: &'static str,
+}
+
 /// Who encodes a codec, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct EncoderLabel {
@@ -63,6 +70,7 @@ pub struct Stats {
     pub participants: Gauge,
     /// Consumers attached to a fan-out of video or audio, each counted once.
     pub listeners: Gauge,
+    http_sessions: Family<ProtocolLabel, Gauge>,
     decoders: Family<KindLabel, Gauge>,
     encoders: Family<KindLabel, Gauge>,
     video_encoder: Family<EncoderLabel, Gauge>,
@@ -95,6 +103,12 @@ impl Default for Stats {
             "quilt_listeners",
             "Consumers attached to a mix",
             listeners.clone(),
+        );
+        let http_sessions = Family::default();
+        registry.register(
+            "quilt_http_sessions",
+            "Senders and players that came by WHIP and WHEP",
+            http_sessions.clone(),
         );
         let decoders = Family::default();
         registry.register("quilt_decoders", "Decode pipelines", decoders.clone());
@@ -161,6 +175,7 @@ impl Default for Stats {
             rooms,
             participants,
             listeners,
+            http_sessions,
             decoders,
             encoders,
             video_encoder,
@@ -177,11 +192,19 @@ impl Default for Stats {
             stats.decoders(kind);
             stats.encoders(kind);
         }
+        stats.http_sessions("whip");
+        stats.http_sessions("whep");
         stats
     }
 }
 
 impl Stats {
+    /// The gauge of those who came by a protocol over HTTP.
+    pub fn http_sessions(&self, protocol: &'static str) -> Gauge {
+        let label = ProtocolLabel { protocol };
+        self.http_sessions.get_or_create(&label).clone()
+    }
+
     /// The gauge of decode pipelines of a kind.
     pub fn decoders(&self, kind: Kind) -> Gauge {
         self.decoders.get_or_create(&label(kind)).clone()

@@ -54,7 +54,7 @@ mod wire;
 pub use connection::Peer;
 pub use engine::{Engine, Settings, addresses};
 pub use error::Error;
-pub use sdp::SdpError;
+pub use sdp::{Fragment, OneWay, SdpError, Way};
 
 /// Takes a candidate that a client trickles. It is checked and not used: the client reaches us,
 /// and its checks tell us its addresses.

@@ -162,6 +162,8 @@ pub struct View {
     pub overlay: Option<bool>,
     /// A picture that is taller than wide.
     pub portrait: Option<bool>,
+    /// For who only watches: a mix without this one, once there is nothing of them in another.
+    pub without: Option<ParticipantId>,
 }
 
 /// A change of a room's settings; what is absent stays as it was.

@@ -54,6 +54,8 @@ pub struct Person {
     portrait: bool,
     overlay: bool,
     layout: Option<Layout>,
+    /// Who is not to be in their mix; of those who only watch.
+    without: Option<ParticipantId>,
     /// Kept on stage.
     pub pinned: bool,
     /// The video track carries their screen.
@@ -240,6 +242,7 @@ impl State {
                     portrait,
                     overlay: false,
                     layout: None,
+                    without: None,
                     pinned: false,
                     shares: false,
                     has_audio: false,
@@ -326,6 +329,7 @@ impl State {
                 p.layout = view.layout.unwrap_or(p.layout);
                 p.overlay = view.overlay.unwrap_or(p.overlay);
                 p.portrait = view.portrait.unwrap_or(p.portrait);
+                p.without = view.without.filter(|_| p.view).or(p.without);
                 false
             }),
             Event::Configure(change) => {
@@ -493,8 +497,11 @@ impl State {
     fn wanted_video(&self) -> BTreeMap<Ear, VideoKey> {
         let personal = self.is_personal();
         let wish = |(id, person): (&ParticipantId, &Person)| {
-            let on_stage = self.stage.sources().any(|source| source.who == *id);
-            let own = (on_stage && (personal || !person.overlay)).then_some(*id);
+            let on_stage = |id| self.stage.sources().any(|source| source.who == id);
+            let own = match person.without {
+                Some(other) => on_stage(other).then_some(other),
+                None => (on_stage(*id) && (personal || !person.overlay)).then_some(*id),
+            };
             let layout = match own {
                 Some(_) => person.layout.unwrap_or(self.settings.layout),
                 None => self.settings.layout,
@@ -541,17 +548,23 @@ impl State {
 
     /// The sum each listener is to hear: without themselves while they may be in it.
     fn wanted_audio(&mut self, now: MediaTime) -> BTreeMap<Ear, Option<ParticipantId>> {
-        let outputs = self.outputs.iter().filter(|(_, wish)| wish.audio);
-        let mut wanted: BTreeMap<_, _> = outputs.map(|(id, _)| (Ear::Output(*id), None)).collect();
+        let mut heard = BTreeSet::new();
         for (id, person) in &mut self.people {
             person.own_sum_until = person.own_sum_until.filter(|until| *until > now);
-            if person.receives_audio {
-                let heard = person.audible() && self.decoding.contains(&(*id, Kind::Audio));
-                let own = heard || person.own_sum_until.is_some();
-                wanted.insert(Ear::Person(*id), own.then_some(*id));
+            let decoded = self.decoding.contains(&(*id, Kind::Audio));
+            if (person.audible() && decoded) || person.own_sum_until.is_some() {
+                heard.insert(*id);
             }
         }
-        wanted
+        let people = self.people.iter().filter(|(_, p)| p.receives_audio);
+        let people = people.map(|(id, person)| {
+            let without = person.without.unwrap_or(*id);
+            let without = heard.contains(&without).then_some(without);
+            (Ear::Person(*id), without)
+        });
+        let outputs = self.outputs.iter().filter(|(_, wish)| wish.audio);
+        let outputs = outputs.map(|(id, _)| (Ear::Output(*id), None));
+        people.chain(outputs).collect()
     }
 
     /// Lays every mix out; those that changed get a new serial number. Whether any did.

@@ -14,12 +14,13 @@ mod self_signed;
 mod session;
 mod socket;
 pub mod tls;
+mod whip;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -27,6 +28,7 @@ use axum::routing::{delete, get, post};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
+use crate::peer::Way;
 use crate::room::registry::Registry;
 use crate::server::api::Problem;
 use crate::server::listen::Routes;
@@ -38,6 +40,7 @@ pub use door::{Knocks, Openings};
 pub use files::Pages;
 pub use listen::{Limits, Listener};
 pub use seats::Seats;
+pub use whip::Sessions;
 
 /// How long rooms may take to end once the server stops, and then connections to close. Together
 /// with pipelines they stay well below the five seconds in which the process is gone.
@@ -64,6 +67,8 @@ pub struct App {
     pub knocks: Arc<Knocks>,
     /// Everybody's place in a room.
     pub seats: Seats,
+    /// Those who came by WHIP and WHEP.
+    pub sessions: Sessions,
     /// Handed to clients.
     pub ice_servers: Arc<[IceServer]>,
     /// The page.
@@ -89,6 +94,16 @@ pub struct Reach {
 
 /// All routes.
 pub fn router(app: App) -> Router {
+    let media = Router::new()
+        .route("/whip/{room}", whip::endpoint(Way::Sends))
+        .route("/whip/{room}/{session}", whip::resource(Way::Sends))
+        .route("/whep/{room}", whip::endpoint(Way::Receives))
+        .route("/whep/{room}/{session}", whip::resource(Way::Receives))
+        .layer(DefaultBodyLimit::max(whip::MAX_BODY))
+        .layer(middleware::from_fn_with_state(
+            app.clone(),
+            whip::cross_origin,
+        ));
     let room = get(api::room).patch(api::configure).delete(admin::end);
     Router::new()
         .route("/", get(files::lobby))
@@ -107,6 +122,7 @@ pub fn router(app: App) -> Router {
         .route("/api/rooms/{room}/tokens", post(api::token))
         .route("/api/rooms/{room}/host", post(api::host))
         .route("/api/rooms/{room}/ws", get(session::upgrade))
+        .merge(media)
         .fallback(api::not_found)
         .layer(middleware::from_fn(patience))
         .layer(middleware::from_fn(security::headers))

@@ -284,6 +284,7 @@ impl Session {
                         layout,
                         overlay,
                         portrait,
+                        ..View::default()
                     };
                     seat.member.view(view).await;
                     Ok(AckResult::Done {})
