@@ -15,10 +15,11 @@ pub struct Answer {
 
 impl Answer {
     /// Every value of a header.
-    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+    pub fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+        let name = name.to_owned();
         self.head.lines().skip(1).filter_map(move |line| {
             let (found, value) = line.split_once(": ")?;
-            found.eq_ignore_ascii_case(name).then_some(value)
+            found.eq_ignore_ascii_case(&name).then_some(value)
         })
     }
 
