@@ -459,6 +459,21 @@ fn with_one_common_mix_only_who_cannot_do_without_has_their_own() {
 }
 
 #[test]
+fn an_empty_room_costs_next_to_nothing() {
+    let mut state = State::new(Settings::default());
+    let viewers: Vec<_> = (1..=2).map(|n| join(&mut state, n, true)).collect();
+    let every = |state: &State| -> Vec<_> { mixes(state).iter().map(|key| key.every).collect() };
+    assert_eq!(every(&state), [13], "of 25 pictures a second");
+    let ann = join(&mut state, 3, false);
+    assert_eq!(every(&state), [1, 1]);
+    let ids = [viewers[0], viewers[1]].map(|id| state.video_mixes().of(id));
+    assert_eq!(ids[0], ids[1]);
+    state.apply(MediaTime(0), Event::Left { id: ann });
+    settle(&mut state);
+    assert_eq!(every(&state), [13]);
+}
+
+#[test]
 fn a_viewer_may_leave_one_out_and_shares_their_mix() {
     let mut state = State::new(Settings::default());
     let people: Vec<_> = (1..=3).map(|n| join(&mut state, n, false)).collect();

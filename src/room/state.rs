@@ -37,6 +37,9 @@ const LARGE: Duration = Duration::from_secs(2);
 const SCREEN: Size = Size::new(1920, 1080);
 /// ... and with at most so many pictures a second, which costs no more than a camera does.
 const SCREEN_FPS: u32 = 10;
+/// Televisions are on before the meeting and after it: an empty picture has to be there soon for
+/// whoever comes to watch, and may cost nothing.
+const WAITING_FPS: u32 = 2;
 
 /// Somebody in the room.
 #[derive(Debug, Clone)]
@@ -519,6 +522,11 @@ impl State {
         people.chain(outputs).collect()
     }
 
+    /// Whether there is nothing to see, for those who only watch.
+    fn waits(&self) -> bool {
+        self.outputs.is_empty() && self.people.values().all(|person| person.view)
+    }
+
     /// The picture that leaves `without` out.
     fn key(
         &self,
@@ -530,9 +538,11 @@ impl State {
         let cast = cast(&self.stage, without);
         let layout = effective(layout, &cast);
         let screen = cast.iter().flatten().any(|source| source.share);
-        let (size, every) = match screen {
-            true => (SCREEN, self.settings.fps.div_ceil(SCREEN_FPS)),
-            false => (self.settings.canvas, 1),
+        let size = if screen { SCREEN } else { self.settings.canvas };
+        let every = match screen {
+            true => self.settings.fps.div_ceil(SCREEN_FPS),
+            false if self.waits() => self.settings.fps.div_ceil(WAITING_FPS),
+            false => 1,
         };
         VideoKey {
             without,
