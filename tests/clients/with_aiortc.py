@@ -9,7 +9,7 @@ import struct
 import sys
 import time
 
-from aiortc import MediaStreamTrack, RTCPeerConnection, RTCSessionDescription
+from aiortc import MediaStreamTrack, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame, AudioResampler, VideoFrame
 
@@ -137,7 +137,9 @@ async def main(what, url, colour=None):
         tell("state", state=peer.connectionState)
 
     if what == "send":
-        peer.addTransceiver(Camera(colour), direction="sendonly")
+        camera = peer.addTransceiver(Camera(colour), direction="sendonly")
+        codecs = RTCRtpSender.getCapabilities("video").codecs
+        camera.setCodecPreferences([one for one in codecs if one.mimeType in ("video/VP8", "video/rtx")])
         peer.addTransceiver(Microphone(colour), direction="sendonly")
     else:
         peer.addTransceiver("video", direction="recvonly")

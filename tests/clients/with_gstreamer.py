@@ -59,26 +59,28 @@ class Client:
             self.pipeline = Gst.Pipeline.new()
             self.pipeline.add(Gst.parse_launch(BIN.replace("name=peer ", "name=peer latency=40 ")))
         self.peer = self.pipeline.get_by_name("peer")
-        self.peer.connect("on-negotiation-needed", lambda _: self.offer())
         self.peer.connect("notify::ice-gathering-state", lambda *_: self.gathered())
         self.peer.connect("notify::connection-state", lambda *_: self.state())
         self.peer.connect("pad-added", lambda _, pad: self.decode(pad))
-        self.pipeline.set_state(Gst.State.READY)
         way = GstWebRTC.WebRTCRTPTransceiverDirection
-        if what == "play":
-            for caps in (VIDEO, AUDIO):
-                self.peer.emit("add-transceiver", way.RECVONLY, Gst.Caps.from_string(caps))
-        else:
+        if what == "send":
+            # When it is known what there is to be sent.
+            self.peer.connect("on-negotiation-needed", lambda _: self.offer())
             for n in range(2):
                 self.peer.emit("get-transceiver", n).set_property("direction", way.SENDONLY)
         self.pipeline.set_state(Gst.State.PLAYING)
+        if what == "play":
+            for caps in (VIDEO, AUDIO):
+                self.peer.emit("add-transceiver", way.RECVONLY, Gst.Caps.from_string(caps))
+            self.offer()
 
     def offer(self):
         """Makes the offer; it is sent when all candidates are in it."""
 
         def made(promise):
-            offer = promise.get_reply().get_value("offer")
-            self.peer.emit("set-local-description", offer, None)
+            # What is in a reply lives as long as the reply does.
+            reply = promise.get_reply()
+            self.peer.emit("set-local-description", reply.get_value("offer"), None)
 
         self.peer.emit("create-offer", None, Gst.Promise.new_with_change_func(made))
 
