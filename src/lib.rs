@@ -25,7 +25,7 @@
 //! | [`room`] | who is in, who sees and hears what: a pure state machine and the task that acts |
 //! | [`package`] | what is no WebRTC: H.264 as files hold it, CMAF, films |
 //! | [`record`] | recordings: files that survive a crash |
-//! | [`server`] | HTTP, WebSocket, metrics, pages |
+//! | [`server`] | HTTP, WebSocket, WHIP and WHEP, metrics, pages |
 //! | [`load`] | the load generator: real clients in bulk, and what they see |
 //! | [`config`] | every setting |
 //! | [`systemd`] | the service manager, if there is one |
@@ -157,7 +157,7 @@ impl Server {
         let app = server::App {
             recordings: record::Desk::new(kept, rooms.clone(), library, stats.clone()),
             rooms,
-            stats,
+            stats: stats.clone(),
             authority: Arc::new(server::Authority::new(settings.api_key, secret)),
             reach: Arc::new(reach),
             openings: Arc::default(),
@@ -165,6 +165,7 @@ impl Server {
             lines: server::Lines::default(),
             parcels: server::Parcels::default(),
             seats: server::Seats::default(),
+            sessions: server::Sessions::new(stats),
             ice_servers: settings.ice_servers.into(),
             pages: server::Pages::new(settings.web_dir),
         };

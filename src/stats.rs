@@ -38,6 +38,13 @@ pub struct PipelineLabel {
     pub pipeline: &'static str,
 }
 
+/// `protocol="…"`: how somebody came in without the page.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ProtocolLabel {
+    /// `whip` or `whep`.
+    pub protocol: &'static str,
+}
+
 /// Who encodes a codec, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct EncoderLabel {
@@ -71,6 +78,7 @@ pub struct Stats {
     /// Consumers attached to a fan-out of video or audio, each counted once.
     pub listeners: Gauge,
     tier_listeners: Family<TierLabel, Gauge>,
+    http_sessions: Family<ProtocolLabel, Gauge>,
     decoders: Family<KindLabel, Gauge>,
     encoders: Family<KindLabel, Gauge>,
     video_encoder: Family<EncoderLabel, Gauge>,
@@ -111,6 +119,12 @@ impl Default for Stats {
             "quilt_tier_listeners",
             "Consumers attached to a mix, by the quality they get",
             tier_listeners.clone(),
+        );
+        let http_sessions = Family::default();
+        registry.register(
+            "quilt_http_sessions",
+            "Senders and players that came by WHIP and WHEP",
+            http_sessions.clone(),
         );
         let decoders = Family::default();
         registry.register("quilt_decoders", "Decode pipelines", decoders.clone());
@@ -184,6 +198,7 @@ impl Default for Stats {
             participants,
             listeners,
             tier_listeners,
+            http_sessions,
             decoders,
             encoders,
             video_encoder,
@@ -204,6 +219,8 @@ impl Default for Stats {
         for tier in [Tier::High, Tier::Medium, Tier::Low, Tier::Audio] {
             stats.tier_listeners(tier);
         }
+        stats.http_sessions("whip");
+        stats.http_sessions("whep");
         stats
     }
 }
@@ -219,6 +236,12 @@ impl Stats {
         };
         let label = TierLabel { tier };
         self.tier_listeners.get_or_create(&label).clone()
+    }
+
+    /// The gauge of those who came by a protocol over HTTP.
+    pub fn http_sessions(&self, protocol: &'static str) -> Gauge {
+        let label = ProtocolLabel { protocol };
+        self.http_sessions.get_or_create(&label).clone()
     }
 
     /// The gauge of decode pipelines of a kind.

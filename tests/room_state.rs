@@ -504,6 +504,66 @@ fn with_one_common_mix_only_who_cannot_do_without_has_their_own() {
 }
 
 #[test]
+fn an_empty_room_costs_next_to_nothing() {
+    let mut state = State::new(Settings::default());
+    let viewers: Vec<_> = (1..=2).map(|n| join(&mut state, n, true)).collect();
+    let every = |state: &State| -> Vec<_> { mixes(state).iter().map(|key| key.every).collect() };
+    assert_eq!(every(&state), [13], "of 25 pictures a second");
+    let ann = join(&mut state, 3, false);
+    assert_eq!(every(&state), [1, 1]);
+    let ids = [viewers[0], viewers[1]].map(|id| state.video_mixes().of(id));
+    assert_eq!(ids[0], ids[1]);
+    state.apply(MediaTime(0), Event::Left { id: ann });
+    settle(&mut state);
+    assert_eq!(every(&state), [13]);
+}
+
+#[test]
+fn a_viewer_may_leave_one_out_and_shares_their_mix() {
+    let mut state = State::new(Settings::default());
+    let people: Vec<_> = (1..=3).map(|n| join(&mut state, n, false)).collect();
+    let (viewer, other) = (join(&mut state, 4, true), join(&mut state, 5, true));
+    let kind = Kind::Audio;
+    for id in &people {
+        state.apply(MediaTime(0), Event::Track { id: *id, kind });
+    }
+    settle(&mut state);
+    let before = mixes(&state).len();
+    let without = |id| View {
+        without: Some(id),
+        ..View::default()
+    };
+    view(&mut state, viewer, without(people[1]));
+    assert_eq!(mixes(&state).len(), before, "no picture more");
+    let (sees, hears) = (state.video_mixes(), state.audio_mixes());
+    for (mixes, who) in [
+        (sees.of(viewer), sees.of(people[1])),
+        (hears.of(viewer), hears.of(people[1])),
+    ] {
+        assert_eq!(mixes, who);
+    }
+    assert_ne!(sees.of(viewer), sees.of(other));
+    assert_ne!(hears.of(viewer), hears.of(other));
+    // Who takes part has no choice: they would be in it.
+    view(&mut state, people[0], without(people[1]));
+    let own = state
+        .video_mixes()
+        .of(people[0])
+        .and_then(|mix| state.video_mixes().get(mix));
+    assert_eq!(own.map(|mix| mix.key.without), Some(Some(people[0])));
+    // Of whom nothing is left, nothing is left out.
+    state.apply(MediaTime(0), Event::Left { id: people[1] });
+    assert_eq!(
+        state.video_mixes().of(viewer),
+        state.video_mixes().of(other)
+    );
+    assert_eq!(
+        state.audio_mixes().of(viewer),
+        state.audio_mixes().of(other)
+    );
+}
+
+#[test]
 fn what_the_processor_can_bear_decides_who_has_their_own() {
     let mut state = State::new(Settings::default());
     for n in 1..=4 {

@@ -65,7 +65,7 @@ pub use connection::Peer;
 pub use engine::{Engine, Settings, addresses};
 pub use error::Error;
 pub use line::Ladder;
-pub use sdp::SdpError;
+pub use sdp::{Fragment, OneWay, SdpError, Way};
 
 /// Takes a candidate that a client trickles. It is checked and not used: the client reaches us,
 /// and its checks tell us its addresses.

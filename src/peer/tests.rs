@@ -21,7 +21,7 @@ use super::sdp::{
 use super::sources::Sources;
 use super::stun::{self, Binding};
 use super::tap::Tap;
-use super::{State, Uplink};
+use super::{Fragment, OneWay, State, Uplink, Way};
 use crate::clock::{MediaTime, NtpTime};
 use crate::fuzz::{mutants, texts};
 use crate::media::{Kind, RtpPacket, VideoCodec};
@@ -76,6 +76,31 @@ fn fuzz_candidates() {
     ];
     let good = texts(&corpus).filter(|text| check_candidate(text).is_ok());
     assert!(good.count() > 100);
+}
+
+#[test]
+fn fuzz_fragments() {
+    let corpus: [&[u8]; 2] = [
+        b"a=group:BUNDLE 0 1\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\na=ice-ufrag:wxyz\r\n\
+          a=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\na=candidate:1 1 udp 1 10.0.0.1 9 typ host\r\n",
+        b"a=ice-ufrag:wxyz\r\na=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\na=end-of-candidates\r\n",
+    ];
+    let offer = CHROME.replace("m=video 9 UDP/TLS/RTP/SAVPF 96\r\n", "m=text 9 x 96\r\n");
+    let before = OneWay::read(&offer, Way::Sends).unwrap();
+    let mut restarts = 0;
+    for text in texts(&corpus) {
+        let Ok(fragment) = Fragment::read(&text) else {
+            continue;
+        };
+        if let Ok(Some(after)) = before.restarted(&fragment) {
+            restarts += 1;
+            // The same media, whatever the fragment says.
+            let after = Offer::parse(&after.text(), &[]).unwrap();
+            let same = Offer::parse(&offer, &[]).unwrap();
+            assert_eq!(after.served(), same.served(), "{text}");
+        }
+    }
+    assert!(restarts > 1_000, "only {restarts} restarted anything");
 }
 
 #[test]

@@ -191,6 +191,8 @@ pub struct View {
     pub portrait: Option<bool>,
     /// The best tier they are to get.
     pub quality: Option<Quality>,
+    /// For who only watches: a mix without this one, once there is nothing of them in another.
+    pub without: Option<ParticipantId>,
 }
 
 /// A picture that a listener asks for, whoever or whatever it is;

@@ -34,6 +34,9 @@ const KEEP_OWN_SUM: Duration = Duration::from_secs(2);
 const AS_LOUD: f32 = 6.0;
 /// Who stands large stays for this long, while they are on stage.
 const LARGE: Duration = Duration::from_secs(2);
+/// Televisions are on before the meeting and after it: an empty picture has to be there soon for
+/// whoever comes to watch, and may cost nothing.
+const WAITING_FPS: u32 = 2;
 
 /// Somebody in the room.
 #[derive(Debug, Clone)]
@@ -58,6 +61,8 @@ pub struct Person {
     apart: bool,
     /// What they were told that they get.
     told: Option<Given>,
+    /// Who is not to be in their mix; of those who only watch.
+    without: Option<ParticipantId>,
     /// Kept on stage.
     pub pinned: bool,
     /// The video track carries their screen.
@@ -281,6 +286,7 @@ impl State {
                     line: Tier::High,
                     apart: false,
                     told: None,
+                    without: None,
                     pinned: false,
                     shares: false,
                     has_audio: false,
@@ -373,6 +379,7 @@ impl State {
                 p.portrait = view.portrait.unwrap_or(p.portrait);
                 p.apart &= view.quality.is_none();
                 p.quality = view.quality.unwrap_or(p.quality);
+                p.without = view.without.filter(|_| p.view).or(p.without);
                 false
             }),
             Event::Configure(change) => {
@@ -626,7 +633,10 @@ impl State {
             codec: wanted.codec,
             size: shape.size,
             layout: effective(layout, &cast),
-            fps: shape.fps,
+            fps: match self.waits() {
+                true => shape.fps.min(WAITING_FPS),
+                false => shape.fps,
+            },
             bitrate: self.settings.tiers.bitrate(tier),
             apart: false,
         })
@@ -686,9 +696,12 @@ impl State {
     /// The picture that somebody is to see.
     fn wish(&self, id: ParticipantId, person: &Person) -> Option<VideoKey> {
         let tier = self.tier(person);
-        let on_stage = self.shown(tier).sources().any(|source| source.who == id);
+        let on_stage = |id| self.shown(tier).sources().any(|source| source.who == id);
         let personal = self.is_personal() || !person.overlay;
-        let own = (on_stage && personal).then_some(id);
+        let own = match person.without {
+            Some(other) => on_stage(other).then_some(other),
+            None => (on_stage(id) && personal).then_some(id),
+        };
         let key = self.key(&Wanted {
             tier,
             codec: person.receives_video?,
@@ -719,29 +732,37 @@ impl State {
         people.chain(outputs).collect()
     }
 
+    /// Whether there is nothing to see, for those who only watch.
+    fn waits(&self) -> bool {
+        self.outputs.is_empty() && self.people.values().all(|person| person.view)
+    }
+
     /// The sum each listener is to hear: without themselves while they may be in it.
     fn wanted_audio(&mut self, now: MediaTime) -> BTreeMap<Ear, AudioKey> {
-        let outputs = self.outputs.iter().filter(|(_, wish)| wish.audio);
+        let mut heard = BTreeSet::new();
+        for (id, person) in &mut self.people {
+            person.own_sum_until = person.own_sum_until.filter(|until| *until > now);
+            let decoded = self.decoding.contains(&(*id, Kind::Audio));
+            if (person.audible() && decoded) || person.own_sum_until.is_some() {
+                heard.insert(*id);
+            }
+        }
+        let people = self.people.iter().filter(|(_, p)| p.receives_audio);
+        let people = people.map(|(id, person)| {
+            let without = person.without.unwrap_or(*id);
+            let key = AudioKey {
+                without: heard.contains(&without).then_some(without),
+                tuned: (!person.volumes.is_empty()).then_some(*id),
+            };
+            (Ear::Person(*id), key)
+        });
         let everybody = AudioKey {
             without: None,
             tuned: None,
         };
-        let mut wanted: BTreeMap<_, _> = outputs
-            .map(|(id, _)| (Ear::Output(*id), everybody))
-            .collect();
-        for (id, person) in &mut self.people {
-            person.own_sum_until = person.own_sum_until.filter(|until| *until > now);
-            if person.receives_audio {
-                let heard = person.audible() && self.decoding.contains(&(*id, Kind::Audio));
-                let own = heard || person.own_sum_until.is_some();
-                let key = AudioKey {
-                    without: own.then_some(*id),
-                    tuned: (!person.volumes.is_empty()).then_some(*id),
-                };
-                wanted.insert(Ear::Person(*id), key);
-            }
-        }
-        wanted
+        let outputs = self.outputs.iter().filter(|(_, wish)| wish.audio);
+        let outputs = outputs.map(|(id, _)| (Ear::Output(*id), everybody));
+        people.chain(outputs).collect()
     }
 
     /// Lays every mix out; those that changed get a new serial number. Whether any did.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{ConnectInfo, Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
@@ -51,7 +51,19 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let kind = [(header::CONTENT_TYPE, "application/problem+json")];
-        (status, kind, Json(self)).into_response()
+        let mut response = (status, kind, Json(self)).into_response();
+        // RFC 9110 sections 11.6.1 and 10.2.3, seconds.
+        let more = match status {
+            StatusCode::UNAUTHORIZED => Some((header::WWW_AUTHENTICATE, "Bearer")),
+            StatusCode::TOO_MANY_REQUESTS => Some((header::RETRY_AFTER, "1")),
+            StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, "5")),
+            _ => None,
+        };
+        if let Some((name, value)) = more {
+            let headers = response.headers_mut();
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        response
     }
 }
 
@@ -188,7 +200,12 @@ pub async fn host(
         return Err(Problem::new(StatusCode::FORBIDDEN, detail));
     }
     let token = app.authority.host_token(&room)?;
-    if app.rooms.summary(&room).is_some() || !app.openings.first(&room, Instant::now()) {
+    // Who only watches may have come before the meeting.
+    let begun = app
+        .rooms
+        .summary(&room)
+        .is_some_and(|room| room.participants > 0);
+    if begun || !app.openings.first(&room, Instant::now()) {
         let detail = "somebody else has opened this room".to_owned();
         return Err(Problem::new(StatusCode::CONFLICT, detail));
     }

@@ -22,6 +22,7 @@ mod session;
 mod socket;
 pub mod tls;
 mod websocket;
+mod whip;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +37,7 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use crate::record;
+use crate::peer::Way;
 use crate::room::registry::Registry;
 use crate::server::api::Problem;
 use crate::server::listen::Routes;
@@ -50,6 +52,7 @@ pub use files::Pages;
 pub use listen::{Limits, Listener};
 pub use parcels::Parcels;
 pub use seats::Seats;
+pub use whip::Sessions;
 
 /// How long rooms may take to end once the server stops, and then connections to close. Together
 /// with pipelines they stay well below the five seconds in which the process is gone.
@@ -85,6 +88,8 @@ pub struct App {
     pub recordings: Arc<record::Desk>,
     /// Everybody's place in a room.
     pub seats: Seats,
+    /// Those who came by WHIP and WHEP.
+    pub sessions: Sessions,
     /// Handed to clients.
     pub ice_servers: Arc<[IceServer]>,
     /// The page.
@@ -110,6 +115,16 @@ pub struct Reach {
 
 /// All routes.
 pub fn router(app: App) -> Router {
+    let media = Router::new()
+        .route("/whip/{room}", whip::endpoint(Way::Sends))
+        .route("/whip/{room}/{session}", whip::resource(Way::Sends))
+        .route("/whep/{room}", whip::endpoint(Way::Receives))
+        .route("/whep/{room}/{session}", whip::resource(Way::Receives))
+        .layer(DefaultBodyLimit::max(whip::MAX_BODY))
+        .layer(middleware::from_fn_with_state(
+            app.clone(),
+            whip::cross_origin,
+        ));
     let room = get(api::room).patch(api::configure).delete(admin::end);
     let recordings = get(recordings::list).post(recordings::start);
     let recording = get(recordings::get).delete(recordings::delete);
@@ -154,6 +169,7 @@ pub fn router(app: App) -> Router {
             "/api/rooms/{room}/sessions/{session}/messages",
             post(events::messages).layer(DefaultBodyLimit::max(HARD_LIMIT)),
         )
+        .merge(media)
         .fallback(api::not_found)
         .layer(middleware::from_fn(patience))
         // A file takes its time, and is watched over where it is taken in.

@@ -91,16 +91,19 @@ pub(in crate::peer) fn check_candidate(text: &str) -> Result<(), SdpError> {
         .iter()
         .any(|t| transport.eq_ignore_ascii_case(t))
     {
-        return error("transport is neither udp nor tcp");
+        return Err(SdpError::NoWay("transport is neither udp nor tcp"));
     }
     if priority.parse::<u32>().is_err() {
         return error("priority");
     }
     let name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
     match address.parse::<IpAddr>() {
-        Ok(ip) if reserved(ip) => return error("nobody is reached at its address"),
+        Ok(ip) if reserved(ip) => {
+            return Err(SdpError::NoWay("nobody is reached at its address"));
+        }
         Err(_) if !(address.ends_with(".local") && address.bytes().all(name)) => {
-            return error("address is neither an IP address nor a .local name");
+            let what = "address is neither an IP address nor a .local name";
+            return Err(SdpError::NoWay(what));
         }
         Ok(_) | Err(_) => {}
     }
@@ -207,7 +210,7 @@ mod tests {
             let refused = check_candidate(&text);
             assert_eq!(
                 refused,
-                Err(SdpError::Candidate("nobody is reached at its address")),
+                Err(SdpError::NoWay("nobody is reached at its address")),
                 "{text}"
             );
         }

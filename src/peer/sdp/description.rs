@@ -36,30 +36,28 @@ impl Description {
         if text.trim().is_empty() {
             return Err(SdpError::Empty);
         }
-        let mut session = Vec::new();
-        let mut sections: Vec<Section> = Vec::new();
-        let lines = text.lines().map(|line| line.trim_end_matches('\r'));
-        for (index, line) in lines.enumerate().filter(|(_, line)| !line.is_empty()) {
-            if index == 0 && line != "v=0" {
-                return Err(SdpError::NoVersion);
-            }
-            let mut bytes = line.bytes();
-            if !bytes.next().is_some_and(|b| b.is_ascii_lowercase()) || bytes.next() != Some(b'=') {
-                return Err(SdpError::Line(index + 1));
-            }
-            if line.starts_with("m=") {
-                sections.push(Section { lines: Vec::new() });
-            }
-            match sections.last_mut() {
-                Some(section) => section.lines.push(line.to_owned()),
-                None => session.push(line.to_owned()),
-            }
-        }
+        let (session, sections) = cut_up(text, true)?;
         if session.is_empty() {
             return Err(SdpError::NoVersion);
         }
         match sections.len() {
             0 => Err(SdpError::NoMedia),
+            n if n > MAX_SECTIONS => Err(SdpError::TooManySections(n)),
+            _ => Ok(Self { session, sections }),
+        }
+    }
+
+    /// The same for a fragment (RFC 8840 section 9): it has no head, and perhaps no section.
+    ///
+    /// # Errors
+    /// If it is no fragment, or larger than anybody needs.
+    pub fn parse_fragment(text: &str) -> Result<Self, SdpError> {
+        if text.len() > MAX_BYTES {
+            return Err(SdpError::TooLong(text.len()));
+        }
+        let (session, sections) = cut_up(text, false)?;
+        match sections.len() {
+            0 if session.is_empty() => Err(SdpError::Empty),
             n if n > MAX_SECTIONS => Err(SdpError::TooManySections(n)),
             _ => Ok(Self { session, sections }),
         }
@@ -80,6 +78,12 @@ impl Description {
         section
             .attribute(name)
             .or_else(|| attributes(&self.session, name).next())
+    }
+
+    /// The value of an attribute of the session, or of the first section.
+    pub fn first(&self, name: &str) -> Option<&str> {
+        let in_session = attributes(&self.session, name).next();
+        in_session.or_else(|| self.sections.first()?.attribute(name))
     }
 
     /// The mids of the first `a=group:BUNDLE`.
@@ -190,6 +194,30 @@ impl Section {
             (name.split(' ').next() == Some(uri)).then_some(id)
         })
     }
+}
+
+/// The session's lines and the sections; `whole` descriptions begin with their version.
+fn cut_up(text: &str, whole: bool) -> Result<(Vec<String>, Vec<Section>), SdpError> {
+    let mut session = Vec::new();
+    let mut sections: Vec<Section> = Vec::new();
+    let lines = text.lines().map(|line| line.trim_end_matches('\r'));
+    for (index, line) in lines.enumerate().filter(|(_, line)| !line.is_empty()) {
+        if whole && index == 0 && line != "v=0" {
+            return Err(SdpError::NoVersion);
+        }
+        let mut bytes = line.bytes();
+        if !bytes.next().is_some_and(|b| b.is_ascii_lowercase()) || bytes.next() != Some(b'=') {
+            return Err(SdpError::Line(index + 1));
+        }
+        if line.starts_with("m=") {
+            sections.push(Section { lines: Vec::new() });
+        }
+        match sections.last_mut() {
+            Some(section) => section.lines.push(line.to_owned()),
+            None => session.push(line.to_owned()),
+        }
+    }
+    Ok((session, sections))
 }
 
 fn attributes<'a>(lines: &'a [String], name: &str) -> impl Iterator<Item = &'a str> {

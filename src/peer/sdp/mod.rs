@@ -14,7 +14,9 @@ mod answer;
 mod candidate;
 mod description;
 mod format;
+mod fragment;
 mod offer;
+mod one_way;
 
 pub(super) use answer::{
     ABS_SEND_TIME, AUDIO_LEVEL, Negotiated, ORIENTATION, Payload, TRANSPORT_CC, answer, negotiated,
@@ -22,7 +24,9 @@ pub(super) use answer::{
 pub(super) use candidate::{Candidate, Transport, check_candidate};
 pub(super) use description::{Description, Section};
 pub(super) use format::{Codec, Format, choose};
+pub use fragment::Fragment;
 pub(super) use offer::{Offer, default_formats};
+pub use one_way::{OneWay, Way};
 
 use description::MAX_BYTES;
 #[cfg(test)]
@@ -78,4 +82,24 @@ pub enum SdpError {
     /// A candidate that cannot be read.
     #[error("not an ICE candidate: {0}")]
     Candidate(&'static str),
+    /// A candidate by which nobody can be reached.
+    #[error("not an ICE candidate: {0}")]
+    NoWay(&'static str),
+    /// ICE credentials outside RFC 8839 section 5.4.
+    #[error("a={0} is missing, too short or too long, or has characters that it must not have")]
+    Credentials(&'static str),
+    /// A section that goes the wrong way.
+    #[error("media section {section} is not {wanted}, nor sendrecv")]
+    Direction {
+        /// Counted from 1.
+        section: usize,
+        /// `sendonly` or `recvonly`.
+        wanted: &'static str,
+    },
+    /// A section of which nothing would become, where all or nothing is wanted.
+    #[error(
+        "media section {0} cannot be served: at most one of audio, which has to offer \
+         opus/48000/2, and one of video, which has to offer H264 or VP8, over UDP/TLS/RTP/SAVPF"
+    )]
+    Unserved(usize),
 }
