@@ -302,6 +302,3 @@ async fn a_killed_server_finds_and_finishes_what_it_recorded() {
         );
     }
 }
-
-#[path = "recordings_disk.rs"]
-mod disk;
