@@ -292,7 +292,7 @@ impl Track {
             self.describe(sets(source, place, size)?);
         }
         self.sizes.push(size);
-        if starts {
+        if starts && !self.starts_everywhere() {
             self.starts.push(self.sizes.len() as u32);
         }
         self.lasts(duration);

@@ -27,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const ITEMS_A_SECOND: u32 = 60 + 50;
 /// How long a disk that does not answer is waited for when all else is over.
 const LAST_PATIENCE: Duration = Duration::from_secs(600);
+/// How long whoever asks waits for the disk.
+const ANSWER: Duration = Duration::from_secs(5);
 /// Recordings of one room at the same time.
 const AT_ONCE: usize = 4;
 /// How often old recordings are looked for.
@@ -55,6 +57,9 @@ pub struct Desk {
     /// Names are given one after the other.
     naming: Mutex<()>,
 }
+
+/// What a file is begun with: how, and of which name.
+type Begun = (Tape, Slot, watch::Sender<bool>);
 
 /// Why something about a recording is refused.
 #[derive(Debug, thiserror::Error)]
@@ -129,7 +134,7 @@ impl Desk {
 
     /// Begins to record a room into a file that is called after `pattern`.
     pub async fn start(
-        &self,
+        self: &Arc<Self>,
         room: &RoomName,
         options: Options,
         pattern: Option<&str>,
@@ -162,7 +167,7 @@ impl Desk {
         if self.rooms.summary(room).is_none() {
             return Err(output::Error::NotOpen.into());
         }
-        let manifest = Arc::new(Mutex::new(Manifest {
+        let manifest = Manifest {
             id: id.clone(),
             room: room.clone(),
             state: State::Recording,
@@ -174,27 +179,9 @@ impl Desk {
             bytes: 0,
             options,
             events: Vec::new(),
-        }));
-        let (done, is_done) = watch::channel(false);
-        let (tape, slot) = {
-            // Nothing in here waits for anybody; a name is ours once its file is there.
-            let _turn = self.naming.lock();
-            let place = self.place(base, &id);
-            let slot = Slot {
-                place: place.clone(),
-                manifest: manifest.clone(),
-                stop: Arc::default(),
-                done: is_done,
-            };
-            let tape = Tape::create(place, manifest, usage.clone());
-            (tape.map_err(|error| self.folder(&error))?, slot)
         };
-        let cutter = {
-            let sound = Sound::new(options.audio, &self.library, &self.stats);
-            let (track, frame) = (sound.track(), sound.frame());
-            let cutter = Cutter::new(!options.audio_only, track, frame, begun / 1000);
-            (cutter, sound)
-        };
+        let desk = self.clone();
+        let (tape, slot, done) = self.on_disk(move || desk.begin(base, manifest)).await?;
         let output = match self.rooms.output(room, wish).await {
             Ok(output) => output,
             Err(error) => {
@@ -202,11 +189,48 @@ impl Desk {
                 return Err(error.into());
             }
         };
+        let cutter = {
+            let sound = Sound::new(options.audio, &self.library, &self.stats);
+            let (track, frame) = (sound.track(), sound.frame());
+            let cutter = Cutter::new(!options.audio_only, track, frame, begun / 1000);
+            (cutter, sound)
+        };
         self.roll(tape, cutter, output, &slot, done)?;
         tracing::info!(%room, %id, "recording");
         let manifest = slot.manifest();
         self.shelf.put(slot);
         Ok(manifest)
+    }
+
+    /// A file and its place.
+    fn begin(&self, base: String, manifest: Manifest) -> Result<Begun, Error> {
+        let (done, is_done) = watch::channel(false);
+        let _turn = self.naming.lock();
+        let place = self.place(base, &manifest.id);
+        let manifest = Arc::new(Mutex::new(manifest));
+        let tape = Tape::create(place.clone(), manifest.clone(), self.shelf.usage.clone());
+        let tape = tape.map_err(|error| self.folder(&error))?;
+        let slot = Slot {
+            place,
+            manifest,
+            stop: Arc::default(),
+            done: is_done,
+        };
+        Ok((tape, slot, done))
+    }
+
+    /// Does something about files where nobody has to wait for a disk that does not answer.
+    async fn on_disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let done = tokio::task::spawn_blocking(work);
+        let silent = || Error::Folder {
+            folder: self.settings.folder.clone(),
+            reason: "the disk does not answer".to_owned(),
+        };
+        let done = tokio::time::timeout(ANSWER, done).await;
+        done.map_err(|_| silent())?.map_err(|_| silent())?
     }
 
     /// Has a thread write and a task feed it.
@@ -282,7 +306,10 @@ impl Desk {
 
     /// Whether a room is being recorded.
     pub fn is_recorded(&self, room: &RoomName) -> bool {
-        let goes_on = |slot: &Slot| slot.is_busy() && slot.manifest().ended.is_none();
+        let goes_on = |slot: &Slot| {
+            let stopped = *slot.stop.borrow();
+            slot.is_busy() && !stopped && slot.manifest().ended.is_none()
+        };
         self.shelf.of(room).iter().any(goes_on)
     }
 
@@ -317,13 +344,14 @@ impl Desk {
     }
 
     /// Deletes one that is over.
-    pub fn delete(&self, room: &RoomName, id: &RecordingId) -> Result<(), Error> {
+    pub async fn delete(self: &Arc<Self>, room: &RoomName, id: &RecordingId) -> Result<(), Error> {
         let slot = self.shelf.get(room, id).ok_or(Error::NotThere)?;
         if slot.is_busy() {
             return Err(Error::Busy);
         }
-        let deleted = self.shelf.delete(id);
-        deleted.map_err(|error| self.folder(&error))
+        let (desk, id) = (self.clone(), id.clone());
+        let delete = move || desk.shelf.delete(&id).map_err(|error| desk.folder(&error));
+        self.on_disk(delete).await
     }
 
     /// Resolves when every file is finished.

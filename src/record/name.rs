@@ -1,7 +1,8 @@
 //! Names of files, from a pattern that a client may choose. Pure.
 //!
-//! Whatever the pattern is, the name is one plain file name: it is made of letters, digits, blanks
-//! and a few signs only, none of which separates folders, and does not begin with a dot.
+//! Whatever the pattern is, the name is one plain file name: it is made of letters, digits, blanks,
+//! `-` and `_` only. Without dots none is hidden, stands for a folder, or looks like one of the
+//! endings that the files of a recording have.
 
 use time::OffsetDateTime;
 
@@ -31,11 +32,11 @@ pub enum Error {
     #[error("name: the placeholders are {{room}}, {{date}}, {{time}} and {{id}}")]
     Placeholder,
     /// A sign that names do not have.
-    #[error("name: {0:?} is not allowed; letters, digits, blanks, '-', '_' and '.' are")]
+    #[error("name: {0:?} is not allowed; letters, digits, blanks, '-' and '_' are")]
     Character(char),
-    /// It would be hidden, or stand for a folder.
-    #[error("name: it must begin with a letter or a digit")]
-    Beginning,
+    /// Nothing, or a blank where nobody sees it.
+    #[error("name: it must neither be empty nor begin or end with a blank")]
+    Blank,
     /// Longer than file systems take.
     #[error("name: at most {LONGEST} characters")]
     TooLong,
@@ -65,16 +66,14 @@ pub fn expand(pattern: &str, facts: Facts) -> Result<String, Error> {
         rest = behind;
     }
     name.push_str(rest);
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ' ');
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | ' ');
     // Letters of other scripts are letters, too.
     let letter = |c: char| !c.is_ascii() && c.is_alphanumeric();
     if let Some(other) = name.chars().find(|c| !plain(*c) && !letter(*c)) {
         return Err(Error::Character(other));
     }
-    // Rooms may begin with '_'; nothing else that is not a letter or a digit may be the first.
-    let first = name.chars().next().ok_or(Error::Beginning)?;
-    if !first.is_alphanumeric() && first != '_' {
-        return Err(Error::Beginning);
+    if name.is_empty() || name.trim() != name {
+        return Err(Error::Blank);
     }
     match name.len() <= LONGEST {
         true => Ok(name),
@@ -119,17 +118,18 @@ mod tests {
         assert_eq!(made(PATTERN).unwrap(), "team_7-2026-07-26-11-52-58");
         assert_eq!(made("Minutes {id}").unwrap(), "Minutes ID");
         assert_eq!(made("회의 {date}").unwrap(), "회의 2026-07-26");
-        assert_eq!(made("{room}{room}.old").unwrap(), "team_7team_7.old");
+        assert_eq!(made("_{room}{room}").unwrap(), "_team_7team_7");
     }
 
     #[test]
     fn what_could_leave_the_folder_is_refused() {
         for (pattern, error) in [
-            ("../{room}", Error::Character('/')),
-            ("..", Error::Beginning),
-            (".hidden", Error::Beginning),
-            ("-rf", Error::Beginning),
-            ("", Error::Beginning),
+            ("../{room}", Error::Character('.')),
+            ("..", Error::Character('.')),
+            (".hidden", Error::Character('.')),
+            ("a.part", Error::Character('.')),
+            (" a", Error::Blank),
+            ("", Error::Blank),
             ("a/b", Error::Character('/')),
             ("a\\b", Error::Character('\\')),
             ("a\0b", Error::Character('\0')),

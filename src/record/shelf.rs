@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -83,6 +84,15 @@ impl Shelf {
             manifest.file = found.as_ref().map(|(name, _)| name.clone());
             manifest.bytes = found.as_ref().map_or(0, |(_, there)| there.len());
             let open = manifest.state == State::Recording;
+            let part = File::open(folder.join(place.part()));
+            let taken = part.as_ref().is_ok_and(|part| {
+                let locked = part.try_lock();
+                matches!(locked, Err(fs::TryLockError::WouldBlock))
+            });
+            if open && taken {
+                tracing::warn!(path = %path.display(), "another server records this");
+                continue;
+            }
             let was_ended = manifest.ended.is_some();
             if open {
                 manifest.state = State::Interrupted;
@@ -99,7 +109,7 @@ impl Shelf {
                 done: is_done,
             };
             if open {
-                unfinished.push((slot.clone(), was_ended, done));
+                unfinished.push((slot.clone(), part, was_ended, done));
             }
             let id = lock(&slot.manifest).id.clone();
             slots.insert(id, slot);
@@ -107,8 +117,8 @@ impl Shelf {
         let used = slots.values().map(|slot| lock(&slot.manifest).bytes).sum();
         if !unfinished.is_empty() {
             let finish = move || {
-                for (slot, was_ended, done) in unfinished {
-                    finish(&slot, was_ended);
+                for (slot, part, was_ended, done) in unfinished {
+                    finish(&slot, part, was_ended);
                     done.send_replace(true);
                 }
             };
@@ -160,7 +170,7 @@ impl Shelf {
     }
 
     /// Deletes one that nobody writes any more.
-    pub fn delete(&self, id: &RecordingId) -> std::io::Result<()> {
+    pub fn delete(&self, id: &RecordingId) -> io::Result<()> {
         let Some(slot) = self.lock().get(id).cloned() else {
             return Ok(());
         };
@@ -203,17 +213,16 @@ impl Shelf {
 }
 
 /// Finishes what a crash left behind; it `was_ended` if only that was left to do.
-fn finish(slot: &Slot, was_ended: bool) {
+fn finish(slot: &Slot, part: io::Result<File>, was_ended: bool) {
     let state = match was_ended {
         true => State::Finished,
         false => State::Interrupted,
     };
-    let part = slot.place.folder.join(slot.place.part());
     let whole = lock(&slot.manifest).options.audio_only;
     let whole = slot.place.folder.join(slot.place.whole(whole));
     let id = lock(&slot.manifest).id.clone();
     tracing::info!(%id, ?state, "a recording is found unfinished");
-    match File::open(&part) {
+    match part {
         Ok(part) => complete(&slot.place, &part, &slot.manifest, state, None),
         // It got as far as its last step.
         Err(_) if whole.exists() => {

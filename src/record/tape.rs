@@ -143,6 +143,8 @@ impl Tape {
             .create_new(true)
             .mode(0o600)
             .open(&path)?;
+        // Another server that is started in the same folder leaves it alone.
+        let _ = file.try_lock();
         let made = Self {
             inode: file.metadata()?.ino(),
             place,

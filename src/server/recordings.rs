@@ -115,7 +115,7 @@ pub async fn delete(
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
     let (room, id) = which(&app, from, &room, &id, &headers)?;
-    app.recordings.delete(&room, &id)?;
+    app.recordings.delete(&room, &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
