@@ -141,7 +141,7 @@ impl World {
                     let newest = newest.filter_map(|(id, _)| state.arrangement(id));
                     self.planned = newest.map(|a| a.layout).max().unwrap_or(self.planned);
                 }
-                Effect::Announce => {}
+                Effect::Announce | Effect::Uplink(..) => {}
             }
         }
     }
@@ -634,6 +634,7 @@ fn arrival(state: &mut State, now: MediaTime, id: ParticipantId) -> Vec<String> 
                 Effect::ListenVideo(who, mix) => format!("sees {} {}", who == id, mix.is_some()),
                 Effect::ListenAudio(who, mix) => format!("hears {} {}", who == id, mix.is_some()),
                 Effect::Decode(who, kind, on) => format!("decode {} {kind:?} {on}", who == id),
+                Effect::Uplink(who, demand) => format!("sends {} {demand:?}", who == id),
                 Effect::CloseVideo(_) => "close video".into(),
                 Effect::CloseAudio(_) => "close audio".into(),
                 other => format!("{other:?}"),

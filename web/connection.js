@@ -2,6 +2,7 @@
 
 import { Flow, LOOK_MS, SILENT_MS } from './flow.js';
 import { Lost } from './signalling.js';
+import { fit } from './uplink.js';
 
 /**
  * @typedef {import('./media.js').Kind} Kind
@@ -37,6 +38,10 @@ export class Connection {
   /** Candidates that must not overtake their offer. @type {RTCIceCandidate[] | null} */
   #early = [];
   #restarted = -Infinity;
+  /** What the server has a use for. @type {import('./protocol.js').Uplink | null} */
+  #uplink = null;
+  /** @type {Promise<void | null>} */
+  #fitting = Promise.resolve();
   #flow = new Flow();
   #closed = false;
   /** Told last. @type {Health} */
@@ -83,7 +88,24 @@ export class Connection {
    */
   async replace(kind, track) {
     const { sender } = this.#transceivers[kind];
-    if (!this.#setup.view && sender.track !== track) await sender.replaceTrack(track);
+    if (this.#setup.view || sender.track === track) return;
+    await sender.replaceTrack(track);
+    if (kind === 'video') this.#fit();
+  }
+
+  /**
+   * Sends so much of the video from now on.
+   * @param {import('./protocol.js').Uplink} uplink
+   */
+  limit(uplink) {
+    this.#uplink = uplink;
+    this.#fit();
+  }
+
+  #fit() {
+    const { sender } = this.#transceivers.video;
+    // One after the other; one that is refused leaves what was, which is never too little for long.
+    this.#fitting = this.#fitting.then(() => this.#uplink && fit(sender, this.#uplink, VIDEO_BITRATE)).catch(() => {});
   }
 
   /**

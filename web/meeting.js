@@ -49,7 +49,7 @@ export class Ended extends Error {
 
 /** Refusals in the reader's language; the others come with the server's own words. @type {Partial<Record<ErrorCode, import('./i18n.js').Key>>} */
 const REFUSED = {
-  locked: 'refused_locked', removed: 'refused_removed', not_admitted: 'bye_refused', forbidden: 'refused_forbidden', slow_down: 'refused_slow', not_there: 'chat_gone',
+  locked: 'refused_locked', removed: 'refused_removed', not_admitted: 'bye_refused', forbidden: 'refused_forbidden', slow_down: 'refused_slow', no_room: 'refused_full', not_there: 'chat_gone',
 };
 
 /**
@@ -386,6 +386,9 @@ export class Meeting {
         break;
       case 'tiles':
         hooks.tiles(notice);
+        break;
+      case 'uplink':
+        this.#connection?.limit(notice);
         break;
       case 'speaking':
         hooks.speaking(notice.speaking);

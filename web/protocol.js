@@ -71,7 +71,7 @@
  *
  * @typedef {'bad_message' | 'too_large' | 'bad_name' | 'bad_sdp' | 'bad_candidate'
  *   | 'already_joined' | 'not_joined' | 'no_seat' | 'forbidden' | 'rate_limited' | 'unavailable'
- *   | 'timed_out' | 'internal' | 'locked' | 'removed' | 'not_admitted' | 'slow_down' | 'bad_text'
+ *   | 'no_room' | 'timed_out' | 'internal' | 'locked' | 'removed' | 'not_admitted' | 'slow_down' | 'bad_text'
  *   | 'not_there'} ErrorCode
  *
  * @typedef {{ type: 'people', people: Person[], viewers: number, locked?: boolean, held?: boolean }} PeopleNotice
@@ -86,11 +86,16 @@
  *
  * @typedef {{ type: 'reaction', from: string, reaction: Reaction }} ReactionNotice
  * @typedef {{ type: 'speaking', speaking: string[] }} SpeakingNotice
+ * @typedef {object} Uplink What to send of the own picture; all 0: nobody sees it.
+ * @property {number} height Lines.
+ * @property {number} fps
+ * @property {number} bitrate Bit/s.
+ * @typedef {Uplink & { type: 'uplink' }} UplinkNotice
  * @typedef {{ type: 'notice', code: string, text: string }} TroubleNotice
  * @typedef {{ type: 'bye', reason: 'shutdown' | 'media_lost' | 'room_failed' | 'removed' | 'ended' | 'replaced' | 'refused' | 'sends_too_much' }} Bye
  * @typedef {{ type: 'waiting', waiting: Knocking[] }} WaitingNotice For hosts.
  * @typedef {{ type: 'admitted' }} Admitted The wait is over: join again.
- * @typedef {WaitingNotice | Admitted | PeopleNotice | TileMap | SpeakingNotice | TroubleNotice | Bye | ChatLine | ReactionNotice} Notice
+ * @typedef {WaitingNotice | Admitted | PeopleNotice | TileMap | SpeakingNotice | TroubleNotice | UplinkNotice | Bye | ChatLine | ReactionNotice} Notice
  *
  * @typedef {{ type: 'ack', id: number } & Partial<Joined> & Partial<Answered> & Partial<Waits>} Ack
  * @typedef {{ type: 'error', id?: number, code: ErrorCode, text: string, closes: boolean }} Refusal

@@ -23,6 +23,7 @@ use std::time::Duration;
 use crate::clock::NtpTime;
 use crate::media::{Kind, RtpPacket, VideoCodec};
 
+pub mod bare;
 pub mod client;
 mod connection;
 mod engine;

@@ -4,6 +4,7 @@
 use crate::id::{DisplayName, OutputId, ParticipantId, Source};
 use crate::media::{Kind, Layout, Rect, Size, VideoCodec};
 use crate::mix::plan::{Level, MixId};
+use crate::room::demand::Demand;
 use crate::room::output::Wish;
 use crate::room::speaker::Claims;
 
@@ -222,6 +223,15 @@ pub enum Effect {
     Replan,
     /// The list of people changed: tell everybody.
     Announce,
+    /// Ask somebody for so much video from now on.
+    Uplink(ParticipantId, Demand),
+}
+
+impl Effect {
+    /// Whether there may be more, or less, to do from then on.
+    pub fn costs(&self) -> bool {
+        !matches!(self, Self::Replan | Self::Uplink(..))
+    }
 }
 
 /// One tile of an arrangement.

@@ -5,15 +5,21 @@
 //! decisions out on [`wiring`] (decoders, mixes, encoders) and speaks to its [`member`]s;
 //! [`registry`] finds rooms by name. What people say beside the picture is [`talk`]'s, and who may
 //! say and do what is [`floor`]'s; both are pure, too. [`codecs`] chooses at start who encodes and
-//! decodes. What listens without being in is an [`output`].
+//! decodes. What listens without being in is an [`output`]. [`foresee`] says what a room will have
+//! to do and [`cost`] what that costs, before somebody is let in; [`load`] watches the processor,
+//! and [`budget`] is what a room does without for it; [`demand`] is what senders are asked for.
 
 pub mod activity;
 pub mod actor;
 pub mod arrange;
 pub mod budget;
 pub mod codecs;
+pub mod cost;
+pub mod demand;
 pub mod event;
 pub mod floor;
+pub mod foresee;
+pub mod load;
 pub mod member;
 pub mod mixes;
 mod names;

@@ -14,7 +14,8 @@ use crate::media::{Kind, Layout, Rect, Size, VideoCodec};
 use crate::mix::beside;
 use crate::mix::plan::{Level, MixId};
 use crate::room::arrange::{Cast, effective};
-use crate::room::budget::Budget;
+use crate::room::budget::{Budget, Step};
+use crate::room::demand::{Demand, Demands};
 use crate::room::mixes::{Ear, Mixes};
 use crate::room::names;
 use crate::room::output::Wish as OutputWish;
@@ -80,7 +81,7 @@ impl Person {
 }
 
 /// A room.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct State {
     settings: Settings,
     /// In the order they came: ids only ever grow.
@@ -91,6 +92,7 @@ pub struct State {
     stage: Stage,
     speakers: Speakers,
     budget: Budget,
+    demands: Demands,
     /// Who stands large, since when.
     large: Option<(ParticipantId, MediaTime)>,
     /// Tracks that are decoded.
@@ -112,6 +114,7 @@ impl State {
             stage: Stage::default(),
             speakers: Speakers::default(),
             budget: Budget::default(),
+            demands: Demands::default(),
             large: None,
             decoding: BTreeSet::new(),
             audio: Mixes::default(),
@@ -135,7 +138,10 @@ impl State {
             // Nothing else follows from what is heard.
             return effects;
         }
-        let (sees, hears) = (self.wanted_video(), self.wanted_audio(now));
+        let (sees, hears) = (
+            self.wanted_video(self.is_personal(), None),
+            self.wanted_audio(now),
+        );
         let (video, audio) = (self.video.follow(&sees), self.audio.follow(&hears));
         let opened = video.opened.into_iter();
         effects.extend(opened.map(|(mix, key)| Effect::OpenVideo(mix, key)));
@@ -154,6 +160,7 @@ impl State {
         effects.extend(video.closed.into_iter().map(Effect::CloseVideo));
         effects.extend(audio.closed.into_iter().map(Effect::CloseAudio));
         let (rearranged, announce) = (self.arrange(), noted == Noted::People);
+        let rearranged = rearranged || noted == Noted::Rate;
         // Mute changes the sources of a sum without changing any mix.
         if rearranged || announce || !effects.is_empty() {
             effects.push(Effect::Replan);
@@ -161,6 +168,8 @@ impl State {
         if announce {
             effects.push(Effect::Announce);
         }
+        let asked = self.demands.follow(now, &self.needed()).into_iter();
+        effects.extend(asked.map(|(id, demand)| Effect::Uplink(id, demand)));
         effects
     }
 
@@ -170,7 +179,7 @@ impl State {
         let kept = kept.filter_map(|(_, p)| p.own_sum_until).min();
         let large = self.large.filter(|(id, _)| self.wants_large() != Some(*id));
         let large = large.map(|(_, since)| since.plus(LARGE));
-        let times = [kept, large, self.stage.wake_at()];
+        let times = [kept, large, self.stage.wake_at(), self.demands.wake_at()];
         times.into_iter().flatten().min()
     }
 
@@ -207,6 +216,11 @@ impl State {
     /// Whether a track is decoded.
     pub fn decodes(&self, id: ParticipantId, kind: Kind) -> bool {
         self.decoding.contains(&(id, kind))
+    }
+
+    /// What somebody's video was asked for last; none while they send none.
+    pub fn demand(&self, id: ParticipantId) -> Option<Demand> {
+        self.demands.of(id)
     }
 
     /// What the room is like.
@@ -336,8 +350,12 @@ impl State {
                 true
             }
             Event::Load(used) => {
+                let before = self.gives_way();
                 self.budget.load(now, used);
-                false
+                return match self.gives_way() == before {
+                    true => Noted::Other,
+                    false => Noted::Rate,
+                };
             }
             Event::Output { id, wish } => {
                 match wish {
@@ -450,8 +468,43 @@ impl State {
         match self.settings.policy {
             MixPolicy::Personal => true,
             MixPolicy::Common => false,
-            MixPolicy::Auto => !self.budget.is_tight(),
+            MixPolicy::Auto => self.budget.step() < Step::Personal,
         }
+    }
+
+    /// What the room does without because of the load.
+    pub fn gives_way(&self) -> Step {
+        self.budget.step()
+    }
+
+    /// What everybody's video is needed for. Who is on stage may be seen by a newcomer at any
+    /// time, even if nobody sees them now.
+    fn needed(&self) -> BTreeMap<ParticipantId, Demand> {
+        let sending = self.people.iter().filter(|(_, p)| p.has_video && !p.view);
+        let least = |id: &ParticipantId| match self.stage.sources().any(|s| s.who == *id) {
+            true => Demand::least(),
+            false => Demand::HIDDEN,
+        };
+        let mut needed: BTreeMap<_, _> = sending.map(|(id, _)| (*id, least(id))).collect();
+        let slow = if self.gives_way() >= Step::Pictures {
+            2
+        } else {
+            1
+        };
+        for (id, mix) in self.video.iter() {
+            let fps = (self.settings.fps / (mix.key.every * slow)).max(1);
+            let places = self.arrangements.get(&id).map(|a| a.places.as_slice());
+            for place in places.unwrap_or_default() {
+                let who = place.source.who;
+                let sent = |person: &Person| person.shares == place.source.share;
+                if self.people.get(&who).is_some_and(sent)
+                    && let Some(needed) = needed.get_mut(&who)
+                {
+                    *needed = needed.or(Demand::of(place.rect, fps));
+                }
+            }
+        }
+        needed
     }
 
     /// Who holds the floor, if they are on stage.
@@ -489,9 +542,15 @@ impl State {
         ranked.into_iter().map(|(_, _, id)| id).collect()
     }
 
-    /// The picture each listener is to see.
-    fn wanted_video(&self) -> BTreeMap<Ear, VideoKey> {
-        let personal = self.is_personal();
+    /// The picture each listener will see once all are connected, with this codec if they have not
+    /// chosen yet, and the policy has given way.
+    pub fn foreseen_video(&self, codec: VideoCodec) -> BTreeMap<Ear, VideoKey> {
+        let personal = self.settings.policy == MixPolicy::Personal;
+        self.wanted_video(personal, Some(codec))
+    }
+
+    /// The picture each listener is to see; who receives none, or none `yet`.
+    fn wanted_video(&self, personal: bool, yet: Option<VideoCodec>) -> BTreeMap<Ear, VideoKey> {
         let wish = |(id, person): (&ParticipantId, &Person)| {
             let on_stage = self.stage.sources().any(|source| source.who == *id);
             let own = (on_stage && (personal || !person.overlay)).then_some(*id);
@@ -499,7 +558,8 @@ impl State {
                 Some(_) => person.layout.unwrap_or(self.settings.layout),
                 None => self.settings.layout,
             };
-            let key = self.key(own, layout, person.receives_video?, person.portrait);
+            let codec = person.receives_video.or(yet)?;
+            let key = self.key(own, layout, codec, person.portrait);
             Some((Ear::Person(*id), key))
         };
         let output = |(id, wish): (&OutputId, &OutputWish)| {
@@ -608,5 +668,7 @@ enum Noted {
     People,
     /// Only what is heard.
     Sound,
+    /// How many pictures there are.
+    Rate,
     Other,
 }

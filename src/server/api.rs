@@ -6,17 +6,22 @@ use std::time::{Duration, Instant};
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{ConnectInfo, Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use crate::id::RoomName;
 use crate::room::actor::Summary;
+use crate::room::cost::Full;
 use crate::room::event::Change;
 use crate::room::registry::Phase;
 use crate::server::admin::allowed;
 use crate::server::auth::{Denied, Role, TOKEN_MAX_AGE};
 use crate::server::{App, security};
+
+/// When to try again where there is no room now: a restart is over by then, and some meeting may
+/// be.
+const RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// A refusal in the shape of RFC 9457.
 #[derive(Debug, Serialize)]
@@ -51,7 +56,12 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let kind = [(header::CONTENT_TYPE, "application/problem+json")];
-        (status, kind, Json(self)).into_response()
+        let mut response = (status, kind, Json(self)).into_response();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            let after = HeaderValue::from(RETRY_AFTER.as_secs());
+            response.headers_mut().insert(header::RETRY_AFTER, after);
+        }
+        response
     }
 }
 
@@ -191,6 +201,10 @@ pub async fn host(
         return Err(Problem::new(StatusCode::FORBIDDEN, detail));
     }
     let token = app.authority.host_token(&room)?;
+    if app.rooms.summary(&room).is_none() {
+        let full = |full: Full| Problem::new(StatusCode::SERVICE_UNAVAILABLE, full.to_string());
+        app.rooms.has_room().map_err(full)?;
+    }
     if app.rooms.summary(&room).is_some() || !app.openings.first(&room, Instant::now()) {
         let detail = "somebody else has opened this room".to_owned();
         return Err(Problem::new(StatusCode::CONFLICT, detail));

@@ -229,6 +229,7 @@ export const words = {
   refused_locked: 'The room is locked: its host lets nobody else in now.',
   refused_removed: 'The host has removed you from this meeting.',
   refused_forbidden: 'This room needs an invitation: open the link you were sent.',
+  refused_full: 'The server has no room for this meeting now. Try again when another one has ended.',
   refused_slow: 'That was too much at once; wait a moment.',
   no_media: 'No picture or sound gets through: a firewall or proxy may block them.',
   no_server: 'The server cannot be reached.',

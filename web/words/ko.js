@@ -218,6 +218,7 @@ export const words = {
   refused_locked: '방이 잠겨 있습니다. 지금은 아무도 들어올 수 없습니다.',
   refused_removed: '진행자가 이 회의에서 내보냈습니다.',
   refused_forbidden: '초대가 필요한 방입니다. 받은 링크를 여세요.',
+  refused_full: '지금은 서버에 이 회의를 위한 여유가 없습니다. 다른 회의가 끝난 뒤 다시 시도하세요.',
   refused_slow: '한꺼번에 너무 많이 보냈습니다. 잠시 기다리세요.',
   no_media: '영상과 소리가 전달되지 않습니다. 방화벽이나 프록시가 막고 있을 수 있습니다.',
   no_server: '서버에 연결할 수 없습니다.',
