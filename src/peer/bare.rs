@@ -43,7 +43,10 @@ pub fn send(packets: u32, payload: usize) -> Result<f64, Error> {
 fn protect_and_send(socket: &UdpSocket, packets: u32, payload: usize) -> Result<f64, Error> {
     let provider = crypto::default_provider().map_err(Error::at("find a cipher"))?;
     let profile = ProtectionProfile::AeadAes128Gcm;
-    let (key, salt) = (vec![7; profile.key_len()], vec![9; profile.salt_len()]);
+    let (key, salt) = (
+        vec![7_u8; profile.key_len()],
+        vec![9_u8; profile.salt_len()],
+    );
     let context = Context::new(&key, &salt, profile, None, None, provider.crypto());
     let mut context = context.map_err(Error::at("set a cipher up"))?;
     let mut packet = rtp::Packet {
@@ -53,7 +56,7 @@ fn protect_and_send(socket: &UdpSocket, packets: u32, payload: usize) -> Result<
             ssrc: 1,
             ..Default::default()
         },
-        payload: vec![5; payload].into(),
+        payload: vec![5_u8; payload].into(),
     };
     let before = thread_cpu_seconds();
     for number in 0..packets {

@@ -11,13 +11,14 @@ const meeting = meetings('uplink', ['--stage-size', '1']);
 const HIDDEN = 10_000;
 
 const sent = async (person) => (await person.stats()).sent.video?.bytes ?? 0;
+const packets = async (person) => (await person.stats()).sent.video?.packets ?? 0;
 
 meeting('who is off stage sends no video until they speak', async (room) => {
   const red = await room.enter('red');
   await red.plays();
   const green = await room.enter('green', { audio: 0 });
   await sees(green, ['red']);
-  const before = { red: await sent(red), green: await sent(green) };
+  const before = await packets(red);
   await until('green has ceased to send', async () => {
     const one = await sent(green);
     await sleep(500);
@@ -28,7 +29,9 @@ meeting('who is off stage sends no video until they speak', async (room) => {
   await sleep(2_000);
   const rate = ((await sent(green)) - from) * 8_000 / (performance.now() - began);
   assert.ok(rate <= HIDDEN, `green sends ${rate} bit/s`);
-  assert.ok((await sent(red)) - before.red > 10_000, 'red is seen and sends');
+  // A picture that stands still takes few bits, but there is one.
+  const seen = (await packets(red)) - before;
+  assert.ok(seen > 30, `red is seen and sends ${seen} packets`);
 
   await red.control('mic').click();
   await green.control('mic').click();

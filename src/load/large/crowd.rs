@@ -10,7 +10,6 @@ use super::super::bench::Server;
 use super::super::client::{Client, Entry, Material};
 use super::super::metrics::{self, Metrics};
 use super::super::publisher::{OnRequest, Pace};
-use super::figure::quantile;
 use super::material::FPS;
 use crate::clock::{self, MediaTime};
 use crate::id::{DisplayName, RoomName};
@@ -43,9 +42,7 @@ pub struct Measured {
     pub pictures: Vec<f64>,
     /// All together.
     pub freezes: f64,
-    /// The longest time between two pictures of anybody, ms.
-    pub longest_gap: f64,
-    /// Packets of video and sound a second of each.
+    /// Payload of each one's video, 1000 bits a second.
     pub video_kbps: Vec<f64>,
 }
 
@@ -154,7 +151,6 @@ impl Crowd {
             Ok(client.receiver().counts(now))
         });
         let counts = counts.collect::<anyhow::Result<Vec<_>>>()?;
-        let gaps = counts.iter().map(|c| c.longest_gap.as_secs_f64() * 1e3);
         Ok(Measured {
             cores: (cpu(&after) - cpu(&before)) / seconds,
             memory: after.value("process_resident_memory_bytes") / 1e6,
@@ -162,7 +158,6 @@ impl Crowd {
             video_decoders: most("quilt_decoders{kind=\"video\"}"),
             pictures: counts.iter().map(|c| c.pictures as f64 / seconds).collect(),
             freezes: counts.iter().map(|c| f64::from(c.freezes)).sum(),
-            longest_gap: quantile(gaps.collect(), 1.0),
             video_kbps: counts
                 .iter()
                 .map(|c| c.video_bytes as f64 * 8e-3 / seconds)

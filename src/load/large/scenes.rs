@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::super::client::Material;
 use super::crowd::Crowd;
 use super::figure::{Figure, quantile};
 use super::material::{TURN, TURNS, Wardrobe};
@@ -25,7 +26,7 @@ const AT_ONCE: Duration = Duration::ZERO;
 pub async fn common(wardrobe: &Wardrobe) -> anyhow::Result<Vec<Figure>> {
     const ROW: &str = "large-common";
     let mut crowd = Crowd::at(&["serve", "--mix", "common"], 25).await?;
-    twelve(&mut crowd, wardrobe).await?;
+    crowd.join(12, AT_ONCE, some_speak(wardrobe)).await?;
     crowd.join(20, AT_ONCE, |_| None).await?;
     tokio::time::sleep(SETTLE).await;
     let few = crowd.measure(SECONDS).await?;
@@ -67,17 +68,16 @@ fn bare_percent(kbps: f64) -> anyhow::Result<f64> {
     Ok((video + sound) * 100.0)
 }
 
-async fn twelve(crowd: &mut Crowd, wardrobe: &Wardrobe) -> anyhow::Result<()> {
-    let wears = |n: usize| Some(wardrobe.material(n as u32, n < TURNS as usize));
-    crowd.join(12, AT_ONCE, wears).await?;
-    Ok(())
+/// Some speak in turn, the others say nothing.
+fn some_speak(wardrobe: &Wardrobe) -> impl Fn(usize) -> Option<Material> + Copy {
+    move |n| Some(wardrobe.material(n as u32, n < TURNS as usize))
 }
 
 /// A mix for each of the nine on stage, and one for all others.
 pub async fn personal(wardrobe: &Wardrobe) -> anyhow::Result<Vec<Figure>> {
     const ROW: &str = "large-personal";
     let mut crowd = Crowd::at(&["serve", "--mix", "personal"], 8).await?;
-    let wears = |n: usize| Some(wardrobe.material(n as u32, n < TURNS as usize));
+    let wears = some_speak(wardrobe);
     crowd.join(12, AT_ONCE, wears).await?;
     crowd.join(60, AT_ONCE, |_| None).await?;
     tokio::time::sleep(SETTLE).await;
@@ -99,7 +99,7 @@ pub async fn personal(wardrobe: &Wardrobe) -> anyhow::Result<Vec<Figure>> {
 pub async fn hundred(wardrobe: &Wardrobe) -> anyhow::Result<Vec<Figure>> {
     const ROW: &str = "large-100";
     let mut crowd = Crowd::at(&["serve", "--mix", "common"], 25).await?;
-    let wears = |n: usize| Some(wardrobe.material(n as u32, n < TURNS as usize));
+    let wears = some_speak(wardrobe);
     let mut took = crowd.join(9, AT_ONCE, wears).await?;
     took.extend(crowd.join(91, AT_ONCE, wears).await?);
     tokio::time::sleep(SETTLE).await;
@@ -128,7 +128,7 @@ pub async fn hundred(wardrobe: &Wardrobe) -> anyhow::Result<Vec<Figure>> {
 pub async fn three_hundred(wardrobe: &Wardrobe) -> anyhow::Result<Vec<Figure>> {
     const ROW: &str = "large-300";
     let mut crowd = Crowd::at(&["serve", "--mix", "common"], 25).await?;
-    let wears = |n: usize| Some(wardrobe.material(n as u32, n < TURNS as usize));
+    let wears = some_speak(wardrobe);
     crowd.join(9, AT_ONCE, wears).await?;
     crowd.join(291, AT_ONCE, |_| None).await?;
     tokio::time::sleep(SETTLE).await;
@@ -150,7 +150,7 @@ pub async fn three_hundred(wardrobe: &Wardrobe) -> anyhow::Result<Vec<Figure>> {
 pub async fn joins(wardrobe: &Wardrobe) -> anyhow::Result<Vec<Figure>> {
     const ROW: &str = "large-joins";
     let mut crowd = Crowd::at(&["serve", "--mix", "common"], 25).await?;
-    let wears = |n: usize| Some(wardrobe.material(n as u32, n < TURNS as usize));
+    let wears = some_speak(wardrobe);
     crowd.join(9, AT_ONCE, wears).await?;
     tokio::time::sleep(SETTLE).await;
     crowd.begin();
