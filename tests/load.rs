@@ -16,6 +16,7 @@ async fn server() -> (String, mpsc::Sender<()>) {
         rtc_listen: Some("127.0.0.1:0".parse().expect("an address")),
         // On a busy machine, `auto` would be common.
         mix: Some(MixPolicy::Personal),
+        cpu_budget: Some(64.0),
         ..Default::default()
     };
     let settings = settings.settle().expect("good settings");
