@@ -14,10 +14,14 @@ use crate::encode::choice::Family;
 use crate::media::Layout;
 use crate::room::load;
 use crate::room::state::MixPolicy;
+use crate::room::tier::Tiers;
 use crate::signalling::IceServer;
 
 /// What may be said of the processor: less does not carry one meeting, more is a slip.
 const CORES: std::ops::RangeInclusive<f64> = 0.1..=1024.0;
+
+/// What the smaller tiers may have, bit/s.
+const TIER_BITRATES: std::ops::RangeInclusive<u32> = 50_000..=20_000_000;
 
 /// Settings as they are written down: whatever is absent has a default.
 #[derive(Debug, Clone, Default, Args, Deserialize)]
@@ -66,6 +70,14 @@ pub struct Written {
     /// Bits a second of a full-size mix, 100000-20000000 [default: 1500000]
     #[arg(long, env = "QUILT_VIDEO_BITRATE", value_name = "BPS", value_parser = clap::value_parser!(u32).range(100_000..=20_000_000))]
     pub video_bitrate: Option<u32>,
+    /// Bits a second of a mix of half the size, for lines and devices that carry no more; 0: there
+    /// is none; else 50000-20000000 [default: 500000]
+    #[arg(long, env = "QUILT_MEDIUM_BITRATE", value_name = "BPS", value_parser = parse_tier_bitrate)]
+    pub medium_bitrate: Option<u32>,
+    /// Bits a second of a small picture of who speaks, for lines that carry even less; 0: there is
+    /// none; else 50000-20000000 [default: 150000]
+    #[arg(long, env = "QUILT_LOW_BITRATE", value_name = "BPS", value_parser = parse_tier_bitrate)]
+    pub low_bitrate: Option<u32>,
     /// Who encodes video; one that is asked for and does not work here is an error. Asking for one
     /// in software (x264, openh264, vp8) leaves hardware decoders alone, too [default: auto]
     #[arg(long, env = "QUILT_VIDEO_ENCODER", value_name = "ENCODER")]
@@ -155,6 +167,8 @@ pub struct Settings {
     pub fps: u32,
     /// Bit/s.
     pub video_bitrate: u32,
+    /// The same of each tier.
+    pub tiers: Tiers,
     /// Who encodes video.
     pub video_encoder: Family,
     /// Tiles at most.
@@ -317,6 +331,13 @@ fn parse_layout(text: &str) -> Result<Layout, String> {
     }
 }
 
+fn parse_tier_bitrate(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(bitrate) if bitrate == 0 || TIER_BITRATES.contains(&bitrate) => Ok(bitrate),
+        _ => Err("expected 0, or 50000 to 20000000".into()),
+    }
+}
+
 fn parse_gutter(text: &str) -> Result<u32, String> {
     match text {
         "0" => Ok(0),
@@ -356,6 +377,8 @@ impl Written {
             api_key: self.api_key.or(below.api_key),
             fps: self.fps.or(below.fps),
             video_bitrate: self.video_bitrate.or(below.video_bitrate),
+            medium_bitrate: self.medium_bitrate.or(below.medium_bitrate),
+            low_bitrate: self.low_bitrate.or(below.low_bitrate),
             video_encoder: self.video_encoder.or(below.video_encoder),
             stage_size: self.stage_size.or(below.stage_size),
             layout: self.layout.or(below.layout),
@@ -375,6 +398,11 @@ impl Written {
     /// Fills in the defaults and checks what a file may have got wrong.
     pub fn settle(self) -> Result<Settings, Error> {
         let drain_timeout = self.drain_timeout.unwrap_or(0);
+        let tiers = Tiers {
+            high: self.video_bitrate.unwrap_or(Tiers::default().high),
+            medium: self.medium_bitrate.unwrap_or(Tiers::default().medium),
+            low: self.low_bitrate.unwrap_or(Tiers::default().low),
+        };
         let settings = Settings {
             listen: self.listen.unwrap_or(([127, 0, 0, 1], 8080).into()),
             rtc_listen: self.rtc_listen.unwrap_or(([0, 0, 0, 0], 40_000).into()),
@@ -389,7 +417,8 @@ impl Written {
             mix: self.mix.unwrap_or_default(),
             api_key: self.api_key,
             fps: self.fps.unwrap_or(25),
-            video_bitrate: self.video_bitrate.unwrap_or(1_500_000),
+            video_bitrate: tiers.high,
+            tiers,
             video_encoder: self.video_encoder.unwrap_or_default(),
             stage_size: self.stage_size.unwrap_or(9) as usize,
             layout: self.layout.unwrap_or_default(),
@@ -451,6 +480,14 @@ impl Written {
                 expected: "from 0.1 to 1024",
             });
         }
+        for (key, bitrate) in [
+            ("medium-bitrate", settings.tiers.medium),
+            ("low-bitrate", settings.tiers.low),
+        ] {
+            if bitrate > 0 {
+                in_range(key, bitrate, TIER_BITRATES, "0, or from 50000 to 20000000")?;
+            }
+        }
         if settings.api_key.as_ref().is_some_and(|key| key.len() < 16) {
             return Err(Error::Value {
                 key: "api-key",
@@ -487,6 +524,11 @@ mod tests {
         assert!(wrong.to_string().contains("listen"), "{wrong}");
         let written: Written = toml::from_str("fps = 0").unwrap();
         assert!(written.settle().unwrap_err().to_string().contains("fps"));
+        let written: Written = toml::from_str("low-bitrate = 100").unwrap();
+        let wrong = written.settle().unwrap_err().to_string();
+        assert!(wrong.contains("low-bitrate"), "{wrong}");
+        let off: Written = toml::from_str("low-bitrate = 0").unwrap();
+        assert_eq!(off.settle().unwrap().tiers.low, 0);
     }
 
     #[test]

@@ -136,7 +136,6 @@ impl Server {
             stats: stats.clone(),
             codecs,
             fps: settings.fps,
-            video_bitrate: settings.video_bitrate,
             ledger: room::cost::Ledger::new(settings.cpu_budget, prices, stats.clone()),
         };
         let rules = room::state::Settings {
@@ -146,6 +145,7 @@ impl Server {
             fps: settings.fps,
             gutter: settings.gutter,
             audio_active: settings.audio_active,
+            tiers: settings.tiers,
             ..Default::default()
         };
         let app = server::App {

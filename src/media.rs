@@ -105,6 +105,64 @@ pub enum Layout {
     Solo,
 }
 
+/// How good a picture somebody gets. Each tier has a size, a rate and an arrangement of its own.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Tier {
+    /// No picture at all.
+    Audio,
+    /// Who speaks, alone and small.
+    Low,
+    /// A few, of half the size.
+    Medium,
+    /// Everybody on stage.
+    #[default]
+    High,
+}
+
+/// What somebody chose to get at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Quality {
+    /// The best that their line carries.
+    #[default]
+    Auto,
+    /// [`Tier::High`].
+    High,
+    /// [`Tier::Medium`].
+    Medium,
+    /// [`Tier::Low`].
+    Low,
+    /// [`Tier::Audio`].
+    Audio,
+}
+
+impl Quality {
+    /// The best tier that is in question.
+    pub fn most(self) -> Tier {
+        match self {
+            Self::Auto | Self::High => Tier::High,
+            Self::Medium => Tier::Medium,
+            Self::Low => Tier::Low,
+            Self::Audio => Tier::Audio,
+        }
+    }
+}
+
+/// Why somebody gets the tier that they get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Because {
+    /// They chose it.
+    Chosen,
+    /// Their line carries no more.
+    Line,
+    /// The server can do no more.
+    Server,
+}
+
 /// How far a decoded picture must be turned clockwise to stand upright (CVO, 3GPP TS 26.114).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Rotation {

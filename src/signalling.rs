@@ -12,7 +12,7 @@
 //!
 //! A conversation: `join` (once; a second one is an error), `offer` (again for renegotiation and
 //! ICE restart), `candidate` (trickle, optional), `media` when a device is muted or unmuted, `view`
-//! when somebody wishes to see something else, `share` when the track becomes a screen or the
+//! and `quality` when somebody wishes to see something else, `share` when the track becomes a screen or the
 //! camera again, `leave`. In between `chat`, `react`, `hand`, and for hosts `moderate`: what the
 //! server makes of a host's word (nobody hears whom they muted) holds whatever the page of the
 //! other one does. The socket's end is a leave. The server pings every 5 s (WebSocket ping frames)
@@ -35,7 +35,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{DisplayName, ParticipantId, RoomName, SessionKey};
-use crate::media::{Layout, VideoCodec};
+use crate::media::{Because, Layout, Quality, Tier, VideoCodec};
 use crate::strict_json;
 
 /// Largest text frame either side sends, bytes. An SDP offer of a browser has 5-10 KB.
@@ -86,6 +86,9 @@ pub enum Command {
         /// mix that shows it is no harm.
         #[serde(default)]
         overlay: bool,
+        /// See `quality`.
+        #[serde(default)]
+        quality: Quality,
     },
     /// Take one's place over from a socket that does not work any more, which is closed.
     /// Acknowledged with [`Joined`]; what may have been missed (people, tiles, chat) is sent again.
@@ -157,6 +160,12 @@ pub enum Command {
         /// See `join`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         portrait: Option<bool>,
+    },
+    /// The most that this client wishes to get. With less, its picture is smaller and shows fewer
+    /// people; with `audio` there is none. A line that carries less than was chosen gets less.
+    Quality {
+        /// What is chosen.
+        quality: Quality,
     },
     /// What the video track carries from now on. A screen is a picture of its own, beside the
     /// sender's tile: shown before cameras and never cropped.
@@ -291,6 +300,17 @@ pub enum Message {
     Tiles(TileMap),
     /// How much of its video the client is to send from now on.
     Uplink(Uplink),
+    /// What this client gets from now on: said once it is connected, and when that changes.
+    Tier {
+        /// The tier.
+        tier: Tier,
+        /// What was chosen.
+        quality: Quality,
+        /// Why it is this tier.
+        because: Because,
+        /// Bits a second of its picture, without the network's own.
+        bitrate: u32,
+    },
     /// Who is speaking now, by decoded energy; sent when it changes.
     Speaking {
         /// Those speaking, loudest first.
@@ -635,8 +655,12 @@ mod tests {
                 portrait: false,
                 session: None,
                 overlay: false,
+                quality: Quality::Auto,
             }
         );
+        let quality = read(r#"{"id":2,"type":"quality","quality":"low"}"#).unwrap();
+        let chosen = Quality::Low;
+        assert_eq!(quality.command, Command::Quality { quality: chosen });
         let moderate = read(r#"{"id":2,"type":"moderate","act":"mute","who":"p7"}"#).unwrap();
         assert_eq!(
             moderate.command,
@@ -688,6 +712,7 @@ mod tests {
             (r#"{"id":7,"type":"join","session":"short"}"#, Some(7)),
             (r#"{"id":7,"type":"react","reaction":"<b>"}"#, Some(7)),
             (r#"{"id":7,"type":"moderate","act":"promote"}"#, Some(7)),
+            (r#"{"id":7,"type":"quality","quality":"best"}"#, Some(7)),
         ] {
             let refused = read(frame).unwrap_err();
             assert_eq!(refused.id, id, "{frame}: {refused:?}");
@@ -724,6 +749,20 @@ mod tests {
             }
         }
         assert!(commands > 100 && values > commands, "{commands} {values}");
+    }
+
+    #[test]
+    fn a_tier_is_told_in_words() {
+        let tier = Message::Tier {
+            tier: Tier::Low,
+            quality: Quality::Auto,
+            because: Because::Line,
+            bitrate: 150_000,
+        };
+        let expected = serde_json::json!({
+            "type": "tier", "tier": "low", "quality": "auto", "because": "line", "bitrate": 150_000,
+        });
+        assert_eq!(serde_json::to_value(&tier).unwrap(), expected);
     }
 
     #[test]

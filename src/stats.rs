@@ -10,13 +10,20 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::media::{Kind, VideoCodec};
+use crate::media::{Kind, Tier, VideoCodec};
 
 /// `kind="audio"` or `kind="video"`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct KindLabel {
     /// `audio` or `video`.
     pub kind: &'static str,
+}
+
+/// `tier="…"`: what listeners get.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct TierLabel {
+    /// `high`, `medium`, `low` or `audio`.
+    pub tier: &'static str,
 }
 
 /// `queue="…"`: which bounded queue dropped.
@@ -65,6 +72,7 @@ pub struct Stats {
     pub participants: Gauge,
     /// Consumers attached to a fan-out of video or audio, each counted once.
     pub listeners: Gauge,
+    tier_listeners: Family<TierLabel, Gauge>,
     decoders: Family<KindLabel, Gauge>,
     encoders: Family<KindLabel, Gauge>,
     video_encoder: Family<EncoderLabel, Gauge>,
@@ -77,6 +85,8 @@ pub struct Stats {
     pub mix_late_ticks: Counter,
     /// Last packet of a source frame in, first packet of the picture that shows it out, seconds.
     pub video_latency: Histogram,
+    /// What clients' lines are believed to carry, bit/s, once a second each.
+    pub line: Histogram,
     dropped: Family<QueueLabel, Counter>,
     pipeline_errors: Family<PipelineLabel, Counter>,
     /// The processor's budget.
@@ -99,6 +109,12 @@ impl Default for Stats {
             "quilt_listeners",
             "Consumers attached to a mix",
             listeners.clone(),
+        );
+        let tier_listeners = Family::default();
+        registry.register(
+            "quilt_tier_listeners",
+            "Consumers attached to a mix, by the quality they get",
+            tier_listeners.clone(),
         );
         let decoders = Family::default();
         registry.register("quilt_decoders", "Decode pipelines", decoders.clone());
@@ -147,6 +163,12 @@ impl Default for Stats {
             "Last packet of a source frame in to first packet of the mix picture out",
             video_latency.clone(),
         );
+        let line = Histogram::new([1e5, 2e5, 3e5, 5e5, 7e5, 1e6, 1.5e6, 2e6, 3e6, 5e6, 1e7]);
+        registry.register(
+            "quilt_line_bits_per_second",
+            "What each client's line is believed to carry, once a second",
+            line.clone(),
+        );
         let dropped = Family::default();
         registry.register(
             "quilt_dropped",
@@ -166,6 +188,7 @@ impl Default for Stats {
             rooms,
             participants,
             listeners,
+            tier_listeners,
             decoders,
             encoders,
             video_encoder,
@@ -174,6 +197,7 @@ impl Default for Stats {
             mix_ticks,
             mix_late_ticks,
             video_latency,
+            line,
             dropped,
             pipeline_errors,
             budget,
@@ -183,11 +207,26 @@ impl Default for Stats {
             stats.decoders(kind);
             stats.encoders(kind);
         }
+        for tier in [Tier::High, Tier::Medium, Tier::Low, Tier::Audio] {
+            stats.tier_listeners(tier);
+        }
         stats
     }
 }
 
 impl Stats {
+    /// The gauge of listeners that get a tier.
+    pub fn tier_listeners(&self, tier: Tier) -> Gauge {
+        let tier = match tier {
+            Tier::High => "high",
+            Tier::Medium => "medium",
+            Tier::Low => "low",
+            Tier::Audio => "audio",
+        };
+        let label = TierLabel { tier };
+        self.tier_listeners.get_or_create(&label).clone()
+    }
+
     /// The gauge of decode pipelines of a kind.
     pub fn decoders(&self, kind: Kind) -> Gauge {
         self.decoders.get_or_create(&label(kind)).clone()
@@ -365,6 +404,7 @@ mod tests {
             "quilt_rooms 0",
             "quilt_participants 0",
             "quilt_listeners 0",
+            "quilt_tier_listeners{tier=\"low\"} 0",
             "quilt_decoders{kind=\"video\"} 0",
             "quilt_encoders{kind=\"audio\"} 0",
             "quilt_mix_ticks_total 0",

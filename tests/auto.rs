@@ -12,7 +12,7 @@ use common::{PATIENCE, settings};
 use quilt::clock::{self, NtpTime};
 use quilt::id::{DisplayName, RoomName};
 use quilt::load::receiver::{Counts, Receiver};
-use quilt::media::{Kind, RtpPacket, VideoCodec};
+use quilt::media::{Kind, Quality, RtpPacket, VideoCodec};
 use quilt::peer::client::{Client, ClientOptions};
 use quilt::peer::{Options, State, Uplink};
 use quilt::room::registry::{Admission, Joined, Registry};
@@ -76,6 +76,7 @@ impl Person {
             session: None,
             host: false,
             overlay: true,
+            quality: Quality::High,
         };
         let joined = rooms.join(room, admission).await;
         let mut joined = joined.unwrap_or_else(|error| panic!("{error}"));

@@ -9,7 +9,7 @@ use quilt::clock;
 use quilt::id::{DisplayName, RoomName};
 use quilt::load::churn::{self, ChurnOptions};
 use quilt::load::client::{Client, Entry};
-use quilt::media::VideoCodec;
+use quilt::media::{Quality, VideoCodec};
 
 /// A server in a process of its own: its threads, files and memory are its own, too.
 struct Server {
@@ -80,6 +80,7 @@ async fn come(url: &str, name: &str) -> Client {
         name: DisplayName::new(name).expect("a name"),
         sends: Some(VideoCodec::H264),
         receives: Some(VideoCodec::H264),
+        quality: Quality::Auto,
     };
     let client = Client::join(entry, None).await.expect("they come in");
     client.receiver().begin(clock::now());

@@ -88,6 +88,7 @@ async fn the_demonstrations_people_are_in_their_room() {
         portrait: false,
         session: None,
         overlay: false,
+        quality: quilt::media::Quality::Auto,
     };
     session.request(watch).await.expect("to watch is allowed");
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

@@ -8,12 +8,13 @@ use std::time::Duration;
 use common::{PATIENCE, Server};
 use quilt::clock::MediaTime;
 use quilt::id::RoomName;
-use quilt::media::{Layout, VideoCodec};
+use quilt::media::{Layout, Tier, VideoCodec};
 use quilt::room::output::{Ended, Error, Item, Output, Wish};
 use serde_json::json;
 
 const WISH: Wish = Wish {
     video: Some(VideoCodec::H264),
+    tier: Tier::High,
     audio: true,
     layout: None,
     portrait: false,

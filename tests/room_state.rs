@@ -7,11 +7,13 @@ use std::time::Duration;
 use proptest::prelude::*;
 use quilt::clock::MediaTime;
 use quilt::id::{DisplayName, OutputId, ParticipantId, Source};
-use quilt::media::{Kind, Layout, Size, VideoCodec};
+use quilt::media::{Because, Kind, Layout, Quality, Size, Tier, VideoCodec};
 use quilt::mix::plan::{Level, MixId};
 use quilt::room::output::Wish;
 use quilt::room::speaker::Claims;
-use quilt::room::state::{Change, Effect, Event, MixPolicy, Settings, State, VideoKey, View};
+use quilt::room::state::{
+    Change, Effect, Event, MixPolicy, Settings, State, VideoKey, View, Wanted,
+};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -31,6 +33,10 @@ enum Step {
     Voice(usize),
     /// One of three outputs begins with this layout, without pictures, or ends.
     Output(u32, Option<Option<Layout>>, bool),
+    Choose(usize, Quality),
+    Line(usize, Tier),
+    Cap(Tier),
+    Keyframe(usize),
     /// Somebody claims this loudness, and this is decoded of them, for so many tenths of a second.
     Sound(usize, u8, u8, usize),
     Wait(u64),
@@ -49,6 +55,14 @@ fn step() -> impl Strategy<Value = Step> {
         Just(Some(None)),
         Just(Some(Some(Layout::Speaker)))
     ];
+    let quality = prop::sample::select(vec![
+        Quality::Auto,
+        Quality::High,
+        Quality::Medium,
+        Quality::Low,
+        Quality::Audio,
+    ]);
+    let tier = prop::sample::select(vec![Tier::High, Tier::Medium, Tier::Low, Tier::Audio]);
     prop_oneof![
         4 => (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>())
             .prop_map(|(view, audio, video, portrait)| Step::Join { view, audio, video, portrait }),
@@ -61,6 +75,10 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (who.clone(), any::<bool>()).prop_map(|(w, s)| Step::Share(w, s)),
         1 => who.clone().prop_map(Step::Voice),
         1 => (0..3u32, layout, any::<bool>()).prop_map(|(n, l, on)| Step::Output(n, l, on)),
+        2 => (who.clone(), quality).prop_map(|(w, q)| Step::Choose(w, q)),
+        2 => (who.clone(), tier.clone()).prop_map(|(w, t)| Step::Line(w, t)),
+        1 => tier.prop_map(Step::Cap),
+        1 => who.clone().prop_map(Step::Keyframe),
         3 => (who, 0..128u8, 0..101u8, 1..15usize)
             .prop_map(|(w, c, d, n)| Step::Sound(w, c, d, n)),
         2 => (0..5_000u64).prop_map(Step::Wait),
@@ -77,6 +95,7 @@ struct World {
     shown: BTreeMap<OutputId, MixId>,
     told: BTreeMap<OutputId, MixId>,
     decodes: BTreeSet<(ParticipantId, Kind)>,
+    given: BTreeMap<ParticipantId, Tier>,
     planned: u64,
 }
 
@@ -142,6 +161,10 @@ impl World {
                     self.planned = newest.map(|a| a.layout).max().unwrap_or(self.planned);
                 }
                 Effect::Announce | Effect::Uplink(..) => {}
+                Effect::Tier(who) => {
+                    let given = state.given(*who).expect("somebody");
+                    self.given.insert(*who, given.tier);
+                }
             }
         }
     }
@@ -180,14 +203,19 @@ impl World {
         assert!(heard_off_stage <= state.settings().audio_active);
         for (id, person) in state.people() {
             let (codec, audio) = receives.get(id).copied().unwrap_or((None, false));
+            let tier = state.given(*id).expect("here").tier;
             assert_eq!(
                 self.sees.contains_key(id),
-                codec.is_some(),
-                "sees iff it can"
+                codec.is_some() && tier != Tier::Audio,
+                "sees iff it can and is to"
             );
+            if codec.is_some() || audio {
+                assert_eq!(self.given.get(id), Some(&tier), "is told");
+            }
             assert_eq!(self.hears.contains_key(id), audio, "hears iff it can");
             if let Some(mix) = self.sees.get(id) {
                 assert_eq!(Some(self.video[mix].codec), codec);
+                assert_eq!(self.video[mix].tier, tier);
                 let places = &state
                     .arrangement(*mix)
                     .expect("every mix is arranged")
@@ -197,7 +225,12 @@ impl World {
                     "{id} sees themselves"
                 );
                 let others = stage.iter().filter(|shown| shown.who != *id);
-                if others.clone().any(|shown| shown.share) {
+                if tier == Tier::Low {
+                    assert_eq!(places.len(), others.count().min(1), "one alone");
+                } else if tier == Tier::Medium {
+                    let most = others.count().min(4);
+                    assert!((most.min(1)..=most).contains(&places.len()), "a few");
+                } else if others.clone().any(|shown| shown.share) {
                     assert!(places[0].source.share, "a screen is presented");
                 } else {
                     assert_eq!(places.len(), others.count(), "somebody on stage is missing");
@@ -278,10 +311,21 @@ fn live(policy: MixPolicy, steps: Vec<Step>) {
             }
             Step::Pin(n, pinned) => events.push((now, Event::Pin { id: id(n), pinned })),
             Step::Share(n, on) => events.push((now, Event::Share { id: id(n), on })),
+            Step::Choose(n, quality) => {
+                let view = View {
+                    quality: Some(quality),
+                    ..View::default()
+                };
+                events.push((now, Event::View { id: id(n), view }));
+            }
+            Step::Line(n, tier) => events.push((now, Event::Line { id: id(n), tier })),
+            Step::Keyframe(n) => events.push((now, Event::Keyframe { id: id(n) })),
+            Step::Cap(tier) => events.push((now, Event::TierCap(tier))),
             Step::Voice(n) => events.push((now, Event::Voice { id: id(n) })),
             Step::Output(n, layout, on) => {
                 let wish = Wish {
                     video: layout.map(|_| VideoCodec::H264),
+                    tier: if n == 0 { Tier::Medium } else { Tier::High },
                     audio: true,
                     layout: layout.flatten(),
                     portrait: false,
@@ -544,7 +588,7 @@ fn a_screen_is_large_and_its_owner_is_beside_it_while_they_speak() {
     assert_eq!(keys[2].layout, Layout::Grid);
     let screens = keys.iter().filter(presented);
     for key in screens {
-        assert_eq!((key.size, key.every), (Size::new(1920, 1080), 3));
+        assert_eq!((key.size, key.fps), (Size::new(1920, 1080), 10));
     }
     let common = state
         .video_mixes()
@@ -561,6 +605,180 @@ fn a_screen_is_large_and_its_owner_is_beside_it_while_they_speak() {
     settle(&mut state);
     assert!(mixes(&state).iter().all(|key| key.layout == Layout::Grid));
     assert!(state.stage().sources().all(|source| !source.share));
+}
+
+/// Pixels, pictures a second, tiles and listeners of each mix, the best tier first.
+fn tiers(state: &State) -> Vec<(u32, u32, usize, usize)> {
+    let mut mixes: Vec<_> = state.video_mixes().iter().collect();
+    mixes.sort_by_key(|(_, mix)| std::cmp::Reverse(mix.key.tier));
+    let seen = mixes.into_iter().map(|(id, mix)| {
+        let tiles = state.arrangement(id).expect("arranged").places.len();
+        (mix.key.size.width, mix.key.fps, tiles, mix.listeners.len())
+    });
+    seen.collect()
+}
+
+#[test]
+fn those_who_get_a_tier_share_its_mix_and_nobody_elses() {
+    let mut state = State::new(Settings::default());
+    for n in 1..=12 {
+        join(&mut state, n, false);
+    }
+    let viewers: Vec<_> = (20..=28).map(|n| join(&mut state, n, true)).collect();
+    settle(&mut state);
+    let before = mixes(&state).len();
+    let choose = |quality| View {
+        quality: Some(quality),
+        ..View::default()
+    };
+    for (n, id) in viewers.iter().enumerate() {
+        let quality = [Quality::Medium, Quality::Low, Quality::Audio][n % 3];
+        view(&mut state, *id, choose(quality));
+    }
+    settle(&mut state);
+    assert_eq!(mixes(&state).len(), before + 2);
+    // Nine personal ones, and that of the three off stage.
+    let (all, few) = (before, [(640, 20, 4, 3), (320, 10, 1, 3)]);
+    assert_eq!(tiers(&state)[all..], few);
+    let shown = |tier: Tier| {
+        let mut mixes = state.video_mixes().iter();
+        let mix = mixes.find(|(_, mix)| mix.key.tier == tier);
+        let arranged = mix.and_then(|(id, _)| state.arrangement(id));
+        arranged.expect("a mix").places.clone()
+    };
+    for (tier, width, height) in [(Tier::Medium, 640, 360), (Tier::Low, 320, 180)] {
+        for place in shown(tier) {
+            assert!(state.stage().holds(place.source), "decoded anyway");
+            let rect = place.rect;
+            assert!(rect.x + rect.width <= width && rect.y + rect.height <= height);
+        }
+    }
+    // A recorder asks for the same one.
+    let wanted = Wanted::common(Tier::Medium, VideoCodec::H264);
+    let key = state.key(&wanted).expect("a picture");
+    assert!(state.video_mixes().iter().any(|(_, mix)| mix.key == key));
+    assert_eq!(
+        state.key(&Wanted::common(Tier::Audio, VideoCodec::H264)),
+        None
+    );
+    // What nobody gets any more costs nothing.
+    for id in &viewers {
+        view(&mut state, *id, choose(Quality::Auto));
+    }
+    assert_eq!(mixes(&state).len(), before);
+}
+
+#[test]
+fn a_portrait_canvas_is_of_the_tier_too() {
+    let mut state = State::new(Settings::default());
+    join(&mut state, 1, false);
+    let viewer = join(&mut state, 2, true);
+    for (quality, size) in [
+        (Quality::High, (720, 1280)),
+        (Quality::Medium, (360, 640)),
+        (Quality::Low, (320, 180)),
+    ] {
+        let wish = View {
+            portrait: Some(true),
+            quality: Some(quality),
+            ..View::default()
+        };
+        view(&mut state, viewer, wish);
+        let mix = state.video_mixes().of(viewer).expect("a mix");
+        let key = state.video_mixes().get(mix).expect("a mix").key;
+        assert_eq!((key.size.width, key.size.height), size);
+    }
+}
+
+#[test]
+fn who_gets_another_tier_is_told_why_and_nobody_else_notices() {
+    let mut state = State::new(Settings::default());
+    let [ann, bob] = [1, 2].map(|n| join(&mut state, n, false));
+    let mut apply = |event| {
+        let effects = state.apply(MediaTime(0), event);
+        let told = effects.iter().filter_map(|effect| match effect {
+            Effect::Tier(who) => state
+                .given(*who)
+                .map(|g| (*who, g.tier, g.because, g.bitrate)),
+            Effect::ListenVideo(who, _) => {
+                assert_eq!(*who, bob);
+                None
+            }
+            _ => None,
+        });
+        told.collect::<Vec<_>>()
+    };
+    let (id, tier) = (bob, Tier::Low);
+    let lowered = (bob, Tier::Low, Because::Line, 150_000);
+    assert_eq!(apply(Event::Line { id, tier }), [lowered]);
+    assert_eq!(apply(Event::Line { id, tier }), []);
+    let tier = Tier::High;
+    let raised = (bob, Tier::High, Because::Chosen, 1_500_000);
+    assert_eq!(apply(Event::Line { id, tier }), [raised]);
+    let quality = Some(Quality::Medium);
+    let view = View {
+        quality,
+        ..View::default()
+    };
+    let chosen = (bob, Tier::Medium, Because::Chosen, 500_000);
+    assert_eq!(apply(Event::View { id, view }), [chosen]);
+    let given = |state: &State, id| state.given(id).map(|given| given.tier);
+    assert_eq!(given(&state, ann), Some(Tier::High));
+    let effects = state.apply(MediaTime(0), Event::TierCap(Tier::Low));
+    let told = effects.iter().filter(|e| matches!(e, Effect::Tier(_)));
+    assert_eq!(told.count(), 2);
+    assert_eq!(state.given(ann).map(|g| g.because), Some(Because::Server));
+}
+
+#[test]
+fn whose_line_changes_costs_the_others_no_keyframe() {
+    let mut state = State::new(Settings::default());
+    join(&mut state, 1, false);
+    let viewers: Vec<_> = (2..=4).map(|n| join(&mut state, n, true)).collect();
+    settle(&mut state);
+    let before = mixes(&state).len();
+    let moved = |effects: Vec<Effect>| -> Vec<ParticipantId> {
+        let moved = effects.into_iter().filter_map(|effect| match effect {
+            Effect::ListenVideo(who, Some(_)) => Some(who),
+            _ => None,
+        });
+        moved.collect()
+    };
+    let line = |state: &mut State, id, tier| state.apply(MediaTime(0), Event::Line { id, tier });
+    let [first, second, third] = viewers[..] else {
+        unreachable!()
+    };
+    assert_eq!(moved(line(&mut state, first, Tier::Low)), [first]);
+    // Back again, but not into the mix of the others ...
+    assert_eq!(moved(line(&mut state, first, Tier::High)), [first]);
+    assert_eq!(mixes(&state).len(), before + 1);
+    assert_eq!(
+        tiers(&state)
+            .iter()
+            .filter(|(width, ..)| *width == 1280)
+            .count(),
+        before + 1
+    );
+    // ... until these get a keyframe for another reason: one of them needs it,
+    let effects = state.apply(MediaTime(0), Event::Keyframe { id: second });
+    assert_eq!(moved(effects), [first]);
+    assert_eq!(mixes(&state).len(), before);
+    // or somebody comes.
+    line(&mut state, third, Tier::Medium);
+    line(&mut state, third, Tier::High);
+    assert_eq!(mixes(&state).len(), before + 1);
+    let own = state.apply(MediaTime(0), Event::Keyframe { id: third });
+    assert_eq!(moved(own), []);
+    join(&mut state, 9, true);
+    assert_eq!(mixes(&state).len(), before);
+    // A choice of one's own is like coming.
+    let choose = |quality| View {
+        quality: Some(quality),
+        ..View::default()
+    };
+    view(&mut state, first, choose(Quality::Low));
+    view(&mut state, first, choose(Quality::Auto));
+    assert_eq!(mixes(&state).len(), before);
 }
 
 #[test]

@@ -18,7 +18,7 @@ use quilt::load::clip::{Clip, Settings};
 use quilt::load::publisher::Pace;
 use quilt::load::ws::Session;
 use quilt::load::{audio, voice};
-use quilt::media::{Size, VideoCodec};
+use quilt::media::{Quality, Size, VideoCodec};
 use quilt::peer;
 use quilt::signalling::{AckResult, Command, Message};
 use support::Recorder;
@@ -69,6 +69,7 @@ impl Watcher {
             portrait: false,
             session: None,
             overlay: false,
+            quality: Quality::Auto,
         };
         session.request(join).await.expect("to join");
         let options = peer::client::ClientOptions {
@@ -108,6 +109,7 @@ async fn whoever_speaks_is_seen_and_only_the_stage_is_decoded() {
             name: DisplayName::new(&format!("P{n}")).expect("a name"),
             sends: Some(VideoCodec::Vp8),
             receives: None,
+            quality: Quality::Auto,
         };
         people.push((Client::join(entry, None).await.expect("to join"), material));
     }

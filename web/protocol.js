@@ -42,6 +42,9 @@
  * @property {boolean} audio
  * @property {boolean} video
  * @property {boolean} portrait
+ * @property {Quality} [quality]
+ *
+ * @typedef {'auto' | 'high' | 'medium' | 'low' | 'audio'} Quality What is to be had at most.
  *
  * @typedef {Join
  *   | { type: 'resume', session: string }
@@ -52,6 +55,7 @@
  *   | { type: 'react', reaction: Reaction }
  *   | { type: 'hand', raised: boolean }
  *   | { type: 'moderate', act: Act, who?: string }
+ *   | { type: 'quality', quality: Quality }
  *   | { type: 'ping' }
  *   | { type: 'leave' }} Command
  *
@@ -95,7 +99,14 @@
  * @typedef {{ type: 'bye', reason: 'shutdown' | 'media_lost' | 'room_failed' | 'removed' | 'ended' | 'replaced' | 'refused' | 'sends_too_much' }} Bye
  * @typedef {{ type: 'waiting', waiting: Knocking[] }} WaitingNotice For hosts.
  * @typedef {{ type: 'admitted' }} Admitted The wait is over: join again.
- * @typedef {WaitingNotice | Admitted | PeopleNotice | TileMap | SpeakingNotice | TroubleNotice | UplinkNotice | Bye | ChatLine | ReactionNotice} Notice
+ * @typedef {object} TierNotice What this page gets from now on.
+ * @property {'tier'} type
+ * @property {'high' | 'medium' | 'low' | 'audio'} tier
+ * @property {Quality} quality What was chosen.
+ * @property {'chosen' | 'line' | 'server'} because
+ * @property {number} bitrate bit/s of the picture.
+ *
+ * @typedef {WaitingNotice | Admitted | PeopleNotice | TileMap | TierNotice | SpeakingNotice | TroubleNotice | UplinkNotice | Bye | ChatLine | ReactionNotice} Notice
  *
  * @typedef {{ type: 'ack', id: number } & Partial<Joined> & Partial<Answered> & Partial<Waits>} Ack
  * @typedef {{ type: 'error', id?: number, code: ErrorCode, text: string, closes: boolean }} Refusal

@@ -21,7 +21,7 @@ use super::{audio, clip, metrics};
 use crate::clock::{self, MediaTime};
 use crate::gst::Library;
 use crate::id::{DisplayName, RoomName};
-use crate::media::VideoCodec;
+use crate::media::{Quality, VideoCodec};
 
 /// Pictures a second of what people send: they are to come and go, not to be admired.
 const FPS: u32 = 10;
@@ -276,6 +276,7 @@ impl Crowd {
                 0 => VideoCodec::H264,
                 _ => VideoCodec::Vp8,
             }),
+            quality: Quality::Auto,
         };
         let mut client = Client::join(entry, None).await?;
         if sends {

@@ -18,7 +18,7 @@ use super::watch::Watch;
 use super::ws::{self, Session};
 use crate::clock::{self, MediaTime, NtpTime};
 use crate::id::{DisplayName, ParticipantId, RoomName};
-use crate::media::{AUDIO_CLOCK, Kind, RtpPacket, VIDEO_CLOCK, VideoCodec};
+use crate::media::{AUDIO_CLOCK, Kind, Quality, RtpPacket, Tier, VIDEO_CLOCK, VideoCodec};
 use crate::peer::{self, State, Uplink};
 use crate::signalling::{AckResult, Command, Message, TileMap};
 
@@ -39,6 +39,8 @@ pub struct Entry {
     pub sends: Option<VideoCodec>,
     /// The codec it receives; without, it only sends.
     pub receives: Option<VideoCodec>,
+    /// What it gets at most.
+    pub quality: Quality,
 }
 
 /// Why a client is not in the room.
@@ -84,6 +86,7 @@ pub struct Events {
     sent_video: AtomicU64,
     state: watch::Sender<Option<State>>,
     tiles: watch::Sender<Option<TileMap>>,
+    tier: watch::Sender<Option<Tier>>,
     ended: watch::Sender<Option<String>>,
 }
 
@@ -119,6 +122,7 @@ impl Client {
             session: None,
             // Under the policy of one common mix it is to cost no encoder of its own.
             overlay: true,
+            quality: entry.quality,
         };
         let AckResult::Joined(joined) = session.request(join).await? else {
             return Err(Error::Unexpected("join"));
@@ -133,6 +137,7 @@ impl Client {
             sent_video: AtomicU64::new(0),
             state,
             tiles: watch::Sender::new(None),
+            tier: watch::Sender::new(None),
             ended: watch::Sender::new(None),
         });
         let options = peer::client::ClientOptions {
@@ -200,6 +205,17 @@ impl Client {
         }
     }
 
+    /// Which tier this client gets, once it was told, and every change of that.
+    pub fn tier(&self) -> watch::Receiver<Option<Tier>> {
+        self.events.tier.subscribe()
+    }
+
+    /// Chooses what this client gets at most.
+    pub async fn choose(&self, quality: Quality) -> Result<(), Error> {
+        let done = self.session.request(Command::Quality { quality }).await;
+        Ok(done.map(|_| ())?)
+    }
+
     /// Why the server or the network ended the stay, if they did.
     pub fn ended(&self) -> Option<String> {
         self.events.ended.borrow().clone()
@@ -244,6 +260,9 @@ async fn take_notices(mut notices: mpsc::Receiver<Message>, events: Arc<Events>)
                 events.tiles.send_replace(Some(map));
             }
             Message::Uplink(uplink) => events.show(uplink.bitrate > 0),
+            Message::Tier { tier, .. } => {
+                events.tier.send_replace(Some(tier));
+            }
             Message::Notice { code, text } => tracing::warn!(?code, "the server says: {text}"),
             Message::Bye { reason } => events.end(format!("the server said goodbye: {reason:?}")),
             Message::Error { text, .. } => events.end(format!("the server refused: {text}")),

@@ -16,7 +16,7 @@ use super::voice;
 use crate::clock;
 use crate::gst::Library;
 use crate::id::{DisplayName, RoomName};
-use crate::media::{Size, VideoCodec};
+use crate::media::{Quality, Size, VideoCodec};
 
 const SIZE: Size = Size::new(640, 360);
 const FPS: u32 = 25;
@@ -56,6 +56,7 @@ pub async fn synthetic(
             name: DisplayName::new(personas[index].name).context("naming a participant")?,
             sends: Some(material.clip.settings.codec),
             receives: None,
+            quality: Quality::Auto,
         };
         people.spawn(stay(entry, material));
     }

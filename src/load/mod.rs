@@ -59,7 +59,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use crate::id::RoomName;
-use crate::media::VideoCodec;
+use crate::media::{self, VideoCodec};
 
 pub use run::run;
 
@@ -130,11 +130,31 @@ pub enum Downlink {
     Vp8,
 }
 
-/// Quality tiers the server has.
+/// What everybody chooses to get at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Quality {
+    /// What their line carries.
+    Auto,
     /// The full mix: 1280x720 by default.
     High,
+    /// Half the size.
+    Medium,
+    /// A small picture of who speaks.
+    Low,
+    /// No picture.
+    Audio,
+}
+
+impl From<Quality> for media::Quality {
+    fn from(quality: Quality) -> Self {
+        match quality {
+            Quality::Auto => Self::Auto,
+            Quality::High => Self::High,
+            Quality::Medium => Self::Medium,
+            Quality::Low => Self::Low,
+            Quality::Audio => Self::Audio,
+        }
+    }
 }
 
 impl Uplink {

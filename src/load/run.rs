@@ -202,6 +202,7 @@ async fn join(
                 .as_ref()
                 .map(|material| material.clip.settings.codec),
             receives: Some(downlink),
+            quality: options.quality.into(),
         };
         // Those who decode are spread over all, so that viewers are among them.
         let decoders = (options.decode as usize).min(total);

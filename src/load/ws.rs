@@ -147,6 +147,7 @@ fn name(command: &Command) -> &'static str {
         Command::Moderate { .. } => "moderate",
         Command::Ping {} => "ping",
         Command::View { .. } => "view",
+        Command::Quality { .. } => "quality",
         Command::Share { .. } => "share",
         Command::Leave {} => "leave",
     }

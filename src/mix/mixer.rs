@@ -30,8 +30,6 @@ pub struct Mixer {
     plan: VideoPlan,
     mixes: HashMap<MixId, Mix>,
     tiles: Tiles,
-    /// Ticks so far.
-    ticks: u64,
     stats: Arc<Stats>,
     report: Report,
 }
@@ -47,6 +45,8 @@ struct Mix {
     changed: MediaTime,
     /// When a picture went out last.
     sent: MediaTime,
+    /// The turn that the last picture took.
+    turn: Option<u64>,
 }
 
 /// The frame of each source that is due at this tick, by the address of its queue: asked for
@@ -64,7 +64,6 @@ impl Mixer {
             plan,
             mixes: HashMap::new(),
             tiles: Tiles::default(),
-            ticks: 0,
             stats,
             report,
         }
@@ -96,10 +95,8 @@ impl Mixer {
         due: &Due,
         mut push: impl FnMut(&VideoMix, Buffer, PictureMeta),
     ) {
-        let tick = self.ticks;
-        self.ticks += 1;
-        let turn = |mix: &&VideoMix| tick.is_multiple_of(u64::from(mix.every.max(1)));
-        for mix in self.plan.mixes.iter().filter(turn) {
+        for mix in &self.plan.mixes {
+            let turn = turn(mix.fps, self.plan.period, at);
             let state = match self.mixes.entry(mix.id) {
                 std::collections::hash_map::Entry::Occupied(state) => state.into_mut(),
                 std::collections::hash_map::Entry::Vacant(slot) => match Mix::new(mix.canvas) {
@@ -110,6 +107,9 @@ impl Mixer {
                     }
                 },
             };
+            if turn.is_some() && state.turn == turn {
+                continue;
+            }
             let scene = scene(mix, due);
             if !state.wants(mix, &scene, at) {
                 continue;
@@ -117,7 +117,7 @@ impl Mixer {
             match state.canvases.compose(&scene, &mut self.tiles, at) {
                 Ok(Some(picture)) => {
                     let arrivals = state.note(mix, &scene, due);
-                    state.sent = at;
+                    (state.sent, state.turn) = (at, turn);
                     let meta = PictureMeta {
                         at,
                         layout: mix.layout,
@@ -160,6 +160,7 @@ impl Mix {
             layout: None,
             changed: MediaTime(0),
             sent: MediaTime(0),
+            turn: None,
         })
     }
 
@@ -187,6 +188,13 @@ impl Mix {
         self.shown = shown;
         arrivals
     }
+}
+
+/// Which turn of a mix of so many pictures a second a tick falls into; of the ticks in one turn the
+/// first has a picture, so that those left out are spread evenly. None: each tick has one.
+fn turn(fps: u32, period: Duration, at: MediaTime) -> Option<u64> {
+    let length = Duration::from_secs(1) / fps.max(1);
+    (length > period).then(|| (u128::from(at.0) * u128::from(fps) / 1_000_000_000) as u64)
 }
 
 fn frame_of<'a>(tile: &Tile, due: &'a Due) -> Option<&'a Arc<Frame>> {
@@ -307,7 +315,7 @@ mod tests {
                 id: MixId(id),
                 layout,
                 canvas: SIZE,
-                every: 1,
+                fps: 25,
                 tiles: others
                     .into_iter()
                     .zip(places)
@@ -438,20 +446,26 @@ mod tests {
     }
 
     #[test]
-    fn a_slower_mix_has_a_picture_every_so_many_ticks() {
+    fn a_slower_mix_leaves_ticks_out_evenly() {
         let mut room = Room::new();
         (0..3).for_each(|n| room.frame(n, 0));
-        let mut slow = room.mix(1, 1, None);
-        slow.every = 3;
-        room.adopt(vec![room.mix(0, 1, None), slow]);
-        let mut sent = [0; 2];
-        for n in 0..9 {
+        let slower = |room: &Room, id, fps| VideoMix {
+            fps,
+            ..room.mix(id, 1, None)
+        };
+        let mixes = [25, 20, 10, 60].into_iter().enumerate();
+        room.adopt(mixes.map(|(n, fps)| slower(&room, n as u64, fps)).collect());
+        let mut sent = [const { Vec::new() }; 4];
+        for n in 0..100 {
             room.frame(0, n);
             for (id, ..) in room.tick() {
-                sent[id as usize] += 1;
+                sent[id as usize].push(n);
             }
         }
-        assert_eq!(sent, [9, 3]);
+        let counts = sent.each_ref().map(Vec::len);
+        assert_eq!(counts, [100, 80, 41, 100], "the first tick has a picture");
+        let gap = |ticks: &Vec<u64>| ticks.windows(2).map(|pair| pair[1] - pair[0]).max();
+        assert_eq!(sent.each_ref().map(gap), [1, 2, 3, 1].map(Some));
     }
 
     #[test]

@@ -35,8 +35,8 @@ pub struct VideoMix {
     pub layout: u64,
     /// Size of the whole picture.
     pub canvas: Size,
-    /// One tick in so many has a picture; at least 1.
-    pub every: u32,
+    /// Pictures a second; where there are fewer ticks, each has one.
+    pub fps: u32,
     /// Who is where. Empty: the canvas says that nobody else is here yet.
     pub tiles: Vec<Tile>,
     /// Draw names into the picture (the common mix, for players without the page).

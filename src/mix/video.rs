@@ -189,7 +189,7 @@ mod tests {
                 id: MixId(1),
                 layout,
                 canvas: Size::new(320, 180),
-                every: 1,
+                fps: 200,
                 tiles: Vec::new(),
                 labels: false,
                 output: Input::nowhere(),

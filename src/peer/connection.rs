@@ -13,7 +13,7 @@ use super::link::Link;
 use super::negotiation::{Answerer, Request};
 use super::runtime::Sockets;
 use super::sdp::{Offer, default_formats};
-use super::{Error, Options, Uplink, outbound};
+use super::{Error, Ladder, Options, Uplink, outbound};
 use crate::clock::{self, MediaTime};
 use crate::fanout;
 use crate::media::{EncodedAudio, EncodedPicture, Kind, VideoCodec};
@@ -88,6 +88,12 @@ impl Peer {
             old.abort();
         }
         current.extend(players.map(|player| player.abort_handle()));
+    }
+
+    /// Says what the client is given, and what it could be given. From then on its line is watched,
+    /// and [`Uplink::line`] tells how much of that it bears.
+    pub fn serve(&self, ladder: Ladder) {
+        self.inner.link.set_ladder(ladder);
     }
 
     /// What this viewer's video RTP clock shows at `at`.

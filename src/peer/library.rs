@@ -22,6 +22,7 @@ use webrtc::peer_connection::{
 };
 
 use super::Error;
+use super::downlink::{self, Downlink};
 use super::introduced::Introduced;
 use super::link::Link;
 use super::rtx::{self, Rtx};
@@ -97,6 +98,7 @@ pub(super) async fn build(
 
 fn interceptors(link: &Arc<Link>) -> Registry {
     Registry::new()
+        .with(Slot::Custom(downlink::SLOT), Downlink::new(link.clone()))
         .with(Slot::Custom(stale::SLOT), Stale::new(link.clone()))
         .with(Slot::NackResponder, NackResponderBuilder::new().build())
         .with(Slot::Custom(rtx::SLOT), Rtx::new(link.clone()))

@@ -2,7 +2,7 @@
 //! negotiated, and where news go.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use rtc::rtcp::payload_feedbacks::receiver_estimated_maximum_bitrate::ReceiverEs
 use tokio::sync::watch;
 
 use super::Uplink;
+use super::line::Ladder;
 use super::sdp::Negotiated;
 use super::wire::Wire;
 use crate::clock::MediaTime;
@@ -41,6 +42,9 @@ pub(super) struct Link {
     /// Source of the video that is received; 0 is none.
     pub remote_video: AtomicU32,
     negotiated: Mutex<Arc<Negotiated>>,
+    ladder: Mutex<Ladder>,
+    /// How often the ladder was set.
+    ladders: AtomicU64,
     outbox: Mutex<Outbox>,
     connected: AtomicBool,
     closed: watch::Sender<bool>,
@@ -119,6 +123,8 @@ impl Link {
             cname: format!("quilt-{:016x}", rand::random::<u64>()),
             remote_video: AtomicU32::new(0),
             negotiated: Mutex::default(),
+            ladder: Mutex::default(),
+            ladders: AtomicU64::new(0),
             outbox: Mutex::default(),
             connected: AtomicBool::new(false),
             closed: watch::Sender::new(false),
@@ -141,6 +147,18 @@ impl Link {
     /// It was agreed on something.
     pub fn set_negotiated(&self, negotiated: Negotiated) {
         *lock(&self.negotiated) = Arc::new(negotiated);
+    }
+
+    /// The other side is to be given this.
+    pub fn set_ladder(&self, ladder: Ladder) {
+        *lock(&self.ladder) = ladder;
+        self.ladders.fetch_add(1, Ordering::Release);
+    }
+
+    /// What the other side is to be given, if that was set since version `known`.
+    pub fn ladder(&self, known: u64) -> Option<(u64, Ladder)> {
+        let version = self.ladders.load(Ordering::Acquire);
+        (version != known).then(|| (version, lock(&self.ladder).clone()))
     }
 
     /// Whether packets can be sent.

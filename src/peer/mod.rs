@@ -14,6 +14,10 @@
 //!   hands packets to the [`Uplink`] on the driver's task and takes outgoing ones from the [`link`].
 //!   It is also where receivers' feedback is read and where sender reports are made, as a function
 //!   of media time.
+//! - The [`downlink`], the outermost interceptor, learns what became of each packet ([`delivery`]),
+//!   and the [`line`] decides by it how much a client can be sent. The feedback is of single packets
+//!   (transport-wide congestion control): an estimate of the client's own (REMB) comes once a second,
+//!   which is too late to give up a proof at the first sign of a queue.
 //! - [`sdp`] is what the server has to say about session descriptions. The library negotiates.
 //! - A connection is owned by one task ([`life`]); a [`Peer`] is its inbox.
 //! - [`client`] is the other side, for the load generator and tests.
@@ -26,6 +30,8 @@ use crate::media::{Kind, RtpPacket, VideoCodec};
 pub mod bare;
 pub mod client;
 mod connection;
+mod delivery;
+mod downlink;
 mod engine;
 mod error;
 mod flood;
@@ -33,6 +39,7 @@ mod inbound;
 mod introduced;
 mod library;
 mod life;
+mod line;
 mod link;
 mod mux;
 mod mux_tcp;
@@ -55,6 +62,7 @@ mod wire;
 pub use connection::Peer;
 pub use engine::{Engine, Settings, addresses};
 pub use error::Error;
+pub use line::Ladder;
 pub use sdp::SdpError;
 
 /// Takes a candidate that a client trickles. It is checked and not used: the client reaches us,
@@ -114,4 +122,7 @@ pub trait Uplink: Send + Sync + 'static {
     fn state(&self, state: State);
     /// The other side estimates that it can receive this much (REMB).
     fn bandwidth(&self, bits_per_second: u64);
+    /// The other side's line bears this rung of the [`Ladder`] and no higher one, as far as is
+    /// known.
+    fn line(&self, _rung: usize) {}
 }

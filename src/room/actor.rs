@@ -12,7 +12,7 @@ use crate::clock::{self, MediaTime};
 use crate::decode;
 use crate::encode;
 use crate::id::{DisplayName, OutputId, ParticipantId, RoomName, SessionKey};
-use crate::media::{Kind, Layout};
+use crate::media::{Kind, Layout, Quality};
 use crate::mix::plan::{Level, MixEvent, MixId};
 use crate::peer;
 use crate::quiet::{Quiet, REFUSED};
@@ -25,6 +25,7 @@ use crate::room::mixes::Ear;
 use crate::room::output::{Ended, Feed, Wish};
 use crate::room::state::{Change, Effect, Event, MixPolicy, Settings, State, View};
 use crate::room::talk::{Refusal, Say, Step, Talk, refuse};
+use crate::room::tier::Given;
 use crate::room::tilemap::tile_map;
 use crate::room::uplink::{Uplink, UplinkEvent};
 use crate::room::waiting::{Waiter, Waiting};
@@ -148,6 +149,8 @@ pub struct Join {
     pub overlay: bool,
     /// Who they were while they waited to be let in.
     pub ticket: Option<ParticipantId>,
+    /// What they wish to get at most.
+    pub quality: Quality,
     /// Where messages to them go.
     pub notices: mpsc::Sender<Message>,
 }
@@ -438,6 +441,7 @@ impl Room {
         };
         let view = View {
             overlay: join.overlay.then_some(true),
+            quality: (join.quality != Quality::default()).then_some(join.quality),
             ..View::default()
         };
         if let Err(full) = self.fits(join.session.as_ref(), &event, view) {
@@ -547,8 +551,7 @@ impl Room {
         after.apply(now, Event::View { id, view });
         // By then they are on stage, if they ever are.
         after.apply(now.plus(SETTLED), Event::Wake);
-        self.account
-            .admit(&foresee(&after, self.context.video_bitrate))
+        self.account.admit(&foresee(&after))
     }
 
     /// Microphone and camera as their user set them, and as a host allows.
@@ -643,6 +646,7 @@ impl Room {
         for line in self.talk.history() {
             self.tell(id, line);
         }
+        self.tell_tier(id);
         if let Some(mix) = self.state.video_mixes().of(id) {
             self.send_tiles(mix, Some(id));
         }
@@ -665,7 +669,15 @@ impl Room {
                 self.apply(Event::Track { id, kind });
             }
             UplinkEvent::Voice => self.apply(Event::Voice { id }),
-            UplinkEvent::KeyframeRequested => self.wiring.request_keyframe(id),
+            UplinkEvent::Line(rung) => {
+                if let Some(tier) = self.state.settings().tiers.all().get(rung) {
+                    self.apply(Event::Line { id, tier: *tier });
+                }
+            }
+            UplinkEvent::KeyframeRequested => {
+                self.apply(Event::Keyframe { id });
+                self.wiring.request_keyframe(id);
+            }
             UplinkEvent::State(peer::State::Connected) => {
                 if let Some(member) = self.members.get_mut(&id) {
                     member.connected = true;
@@ -798,7 +810,7 @@ impl Room {
         let effects = self.state.apply(clock::now(), event);
         self.wiring.carry_out(&self.state, &effects);
         if effects.iter().any(Effect::costs) {
-            let work = foresee(&self.state, self.context.video_bitrate);
+            let work = foresee(&self.state);
             self.account.commit(&work);
         }
         for effect in &effects {
@@ -809,8 +821,48 @@ impl Room {
                 }
                 Effect::Announce => self.announce(),
                 Effect::Uplink(id, demand) => self.ask_for(*id, *demand),
+                Effect::Tier(who) => {
+                    self.serve(*who);
+                    self.tell_tier(*who);
+                }
                 _ => {}
             }
+        }
+    }
+
+    /// Has their connection watch what their line bears of what they get.
+    fn serve(&self, id: ParticipantId) {
+        let (given, best) = (self.state.given(id), self.state.best(id));
+        let (Some(given), Some(best)) = (given, best) else {
+            return;
+        };
+        let tiers = &self.state.settings().tiers;
+        let all = tiers.all();
+        let rung = |tier| all.iter().position(|one| *one == tier).unwrap_or(0);
+        if let Some(peer) = self.wiring.peer(id) {
+            peer.serve(peer::Ladder {
+                at: rung(given.tier),
+                top: rung(best),
+                rungs: all.iter().map(|tier| tiers.bitrate(*tier)).collect(),
+            });
+        }
+    }
+
+    fn tell_tier(&self, id: ParticipantId) {
+        if let Some(given) = self.state.given(id) {
+            let Given {
+                tier,
+                quality,
+                because,
+                bitrate,
+            } = given;
+            let message = Message::Tier {
+                tier,
+                quality,
+                because,
+                bitrate,
+            };
+            self.tell(id, message);
         }
     }
 

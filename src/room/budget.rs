@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use crate::clock::MediaTime;
+use crate::media::Tier;
 
 /// Over the limit for this long is too much: longer than a join or a keyframe's peak.
 const OVER: Duration = Duration::from_secs(2);
@@ -31,11 +32,21 @@ pub enum Step {
     Personal,
     /// Half of the pictures.
     Pictures,
+    /// The high tier.
+    High,
+    /// The medium one, too.
+    Medium,
 }
 
 impl Step {
     /// From the first on.
-    pub const ALL: [Self; 3] = [Self::Nothing, Self::Personal, Self::Pictures];
+    pub const ALL: [Self; 5] = [
+        Self::Nothing,
+        Self::Personal,
+        Self::Pictures,
+        Self::High,
+        Self::Medium,
+    ];
 
     /// For metrics and the log; none where nothing is missed.
     pub fn name(self) -> Option<&'static str> {
@@ -43,6 +54,17 @@ impl Step {
             Self::Nothing => None,
             Self::Personal => Some("personal_mixes"),
             Self::Pictures => Some("half_of_the_pictures"),
+            Self::High => Some("high_tier"),
+            Self::Medium => Some("medium_tier"),
+        }
+    }
+
+    /// The best tier that is left.
+    pub fn tier(self) -> Tier {
+        match self {
+            Self::Nothing | Self::Personal | Self::Pictures => Tier::High,
+            Self::High => Tier::Medium,
+            Self::Medium => Tier::Low,
         }
     }
 
@@ -159,8 +181,12 @@ mod tests {
         let all = [
             (2, Step::Personal),
             (8, Step::Pictures),
-            (80, Step::Personal),
-            (101, Step::Nothing),
+            (14, Step::High),
+            (20, Step::Medium),
+            (80, Step::High),
+            (101, Step::Pictures),
+            (122, Step::Personal),
+            (143, Step::Nothing),
         ];
         assert_eq!(changes(200, used), all);
     }

@@ -2,11 +2,12 @@
 //! [`State`](crate::room::state::State) and whoever carries its decisions out.
 
 use crate::id::{DisplayName, OutputId, ParticipantId, Source};
-use crate::media::{Kind, Layout, Rect, Size, VideoCodec};
+use crate::media::{Kind, Layout, Quality, Rect, Size, Tier, VideoCodec};
 use crate::mix::plan::{Level, MixId};
 use crate::room::demand::Demand;
 use crate::room::output::Wish;
 use crate::room::speaker::Claims;
+use crate::room::tier::Tiers;
 
 /// Who gets a mix of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -38,6 +39,8 @@ pub struct Settings {
     pub gutter: u32,
     /// At most this many voices are in the sum.
     pub audio_active: usize,
+    /// How good a picture there is to be had.
+    pub tiers: Tiers,
 }
 
 impl Default for Settings {
@@ -50,6 +53,7 @@ impl Default for Settings {
             canvas: Size::new(1280, 720),
             gutter: 16,
             audio_active: 5,
+            tiers: Tiers::default(),
         }
     }
 }
@@ -129,6 +133,20 @@ pub enum Event {
     Configure(Change),
     /// How much of what the processor may do is done; 1: all of it. About once a second.
     Load(f32),
+    /// The best that somebody's line carries, as far as is known.
+    Line {
+        /// Whose.
+        id: ParticipantId,
+        /// The tier.
+        tier: Tier,
+    },
+    /// Somebody's picture is broken: their mix is about to have a keyframe.
+    Keyframe {
+        /// Whose.
+        id: ParticipantId,
+    },
+    /// Nobody gets a better tier than this: the server can do no more.
+    TierCap(Tier),
     /// Somebody's video track carries their screen, or their camera again.
     Share {
         /// Who.
@@ -163,6 +181,37 @@ pub struct View {
     pub overlay: Option<bool>,
     /// A picture that is taller than wide.
     pub portrait: Option<bool>,
+    /// The best tier they are to get.
+    pub quality: Option<Quality>,
+}
+
+/// A picture that a listener asks for, whoever or whatever it is;
+/// [`State::key`](crate::room::state::State::key) tells which mix that is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// How good.
+    pub tier: Tier,
+    /// How it is to be encoded.
+    pub codec: VideoCodec,
+    /// Taller than wide, where the tier has that.
+    pub portrait: bool,
+    /// How it is to be arranged; none: as the room's.
+    pub layout: Option<Layout>,
+    /// Who is left out; none: nobody (the common mix).
+    pub without: Option<ParticipantId>,
+}
+
+impl Wanted {
+    /// The common mix of a tier.
+    pub fn common(tier: Tier, codec: VideoCodec) -> Self {
+        Self {
+            tier,
+            codec,
+            portrait: false,
+            layout: None,
+            without: None,
+        }
+    }
 }
 
 /// A change of a room's settings; what is absent stays as it was.
@@ -188,14 +237,21 @@ pub struct Change {
 pub struct VideoKey {
     /// Who is left out; none: nobody (the common mix).
     pub without: Option<ParticipantId>,
+    /// How good it is: whom it shows depends on that.
+    pub tier: Tier,
     /// How it is encoded.
     pub codec: VideoCodec,
     /// Size of the picture.
     pub size: Size,
     /// How it is arranged.
     pub layout: Layout,
-    /// One tick in so many has a picture.
-    pub every: u32,
+    /// Pictures a second.
+    pub fps: u32,
+    /// Bit/s.
+    pub bitrate: u32,
+    /// Like another one, for those whose line has just changed: to begin with the others' would
+    /// cost those a keyframe.
+    pub apart: bool,
 }
 
 /// What has to be done about it, in this order.
@@ -223,6 +279,8 @@ pub enum Effect {
     Replan,
     /// The list of people changed: tell everybody.
     Announce,
+    /// What somebody gets has changed: tell them.
+    Tier(ParticipantId),
     /// Ask somebody for so much video from now on.
     Uplink(ParticipantId, Demand),
 }

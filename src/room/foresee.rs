@@ -3,9 +3,9 @@
 
 use std::collections::HashSet;
 
-use crate::media::{Size, VideoCodec};
+use crate::media::VideoCodec;
 use crate::room::cost::{Work, index};
-use crate::room::state::{Settings, State, VideoKey};
+use crate::room::state::{State, VideoKey};
 
 /// Who is not connected yet will most likely take this.
 const CODEC: VideoCodec = VideoCodec::H264;
@@ -20,13 +20,13 @@ const PACKET: f64 = 1_050.0;
 /// Packets a second of a camera.
 const CAMERA_PACKETS: f64 = 800_000.0 / 8.0 / PACKET;
 
-/// What this room will do, with so many bits a second for a full-size mix.
-pub fn foresee(state: &State, bitrate: u32) -> Work {
+/// What this room will do.
+pub fn foresee(state: &State) -> Work {
     let settings = state.settings();
     let seen = state.foreseen_video(CODEC);
     let mut work = Work::default();
     for key in seen.values().collect::<HashSet<_>>() {
-        work.encoded[index(key.codec)] += pixels(key.size, settings, key);
+        work.encoded[index(key.codec)] += pixels(key);
     }
     for source in state.stage().sources() {
         let Some(person) = state.people().get(&source.who) else {
@@ -49,20 +49,14 @@ pub fn foresee(state: &State, bitrate: u32) -> Work {
     // Each who may be heard has a sum without themselves.
     work.sums = work.voices + 1.0;
     work.received += audible as f64 * SOUND;
-    let sent = |key: &VideoKey| f64::from(bitrate) * share(key, settings) / 8.0 / PACKET;
+    let sent = |key: &VideoKey| f64::from(key.bitrate) / 8.0 / PACKET;
     work.sent = seen.values().map(sent).sum::<f64>() + seen.len() as f64 * SOUND;
     work
 }
 
-fn pixels(size: Size, settings: &Settings, key: &VideoKey) -> f64 {
-    f64::from(size.width * size.height) * f64::from(settings.fps) / f64::from(key.every.max(1))
-}
-
-/// Part of a full-size mix's bits.
-fn share(key: &VideoKey, settings: &Settings) -> f64 {
-    let canvas = settings.canvas;
-    let full = f64::from(canvas.width * canvas.height) * f64::from(settings.fps);
-    (pixels(key.size, settings, key) / full).min(1.0)
+/// Pixels a second.
+fn pixels(key: &VideoKey) -> f64 {
+    f64::from(key.size.width * key.size.height) * f64::from(key.fps)
 }
 
 #[cfg(test)]
@@ -71,7 +65,7 @@ mod tests {
     use crate::clock::MediaTime;
     use crate::id::{DisplayName, ParticipantId};
     use crate::room::cost::Prices;
-    use crate::room::state::{Event, MixPolicy, View};
+    use crate::room::state::{Event, MixPolicy, Settings, View};
 
     /// Cores for a room of so many who send and so many who watch.
     fn cores(policy: MixPolicy, people: u32, viewers: u32, overlay: bool, fps: u32) -> f64 {
@@ -99,7 +93,7 @@ mod tests {
             state.apply(MediaTime(0), Event::View { id, view });
         }
         state.apply(MediaTime(10_000_000_000), Event::Wake);
-        foresee(&state, 1_500_000).cost(&Prices::default())
+        foresee(&state).cost(&Prices::default())
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub mod speaker;
 pub mod stage;
 pub mod state;
 pub mod talk;
+pub mod tier;
 pub mod tilemap;
 pub mod uplink;
 pub mod waiting;

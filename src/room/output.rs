@@ -15,7 +15,7 @@ use crate::fanout::{Listener, Receiver, strict_listener};
 use crate::id::OutputId;
 use crate::media::{
     AUDIO_CLOCK, AUDIO_FRAME, EncodedAudio, EncodedPicture, Layout, SharedAudio, SharedPicture,
-    VideoCodec,
+    Tier, VideoCodec,
 };
 use crate::room::actor::{Command, Summary};
 
@@ -24,6 +24,8 @@ use crate::room::actor::{Command, Summary};
 pub struct Wish {
     /// The pictures of the common mix; none: none.
     pub video: Option<VideoCodec>,
+    /// How good they are to be.
+    pub tier: Tier,
     /// The sum of all voices.
     pub audio: bool,
     /// How pictures are arranged; none: as the room's, which shares the audience's encoder.

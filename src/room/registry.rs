@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use crate::clock;
 use crate::id::{DisplayName, OutputId, ParticipantId, RoomName, SessionKey};
+use crate::media::Quality;
 use crate::peer;
 use crate::room::actor::{Answer, Command, Handle, Join, NOTICES, Room, Summary};
 use crate::room::cost::Full;
@@ -78,6 +79,8 @@ pub struct Admission {
     pub overlay: bool,
     /// Who they were while they waited to be let in.
     pub ticket: Option<ParticipantId>,
+    /// What they wish to get at most.
+    pub quality: Quality,
 }
 
 /// Why nobody comes in.
@@ -175,6 +178,7 @@ impl Registry {
                 host: admission.host,
                 overlay: admission.overlay,
                 ticket: admission.ticket,
+                quality: admission.quality,
                 notices,
             };
             let command = Command::Join { join, reply };
@@ -283,7 +287,7 @@ impl Registry {
             };
             state.apply(clock::now(), joined);
         }
-        let work = foresee(&state, self.context.video_bitrate);
+        let work = foresee(&state);
         self.context.ledger.fits(&work)
     }
 
@@ -454,7 +458,6 @@ mod tests {
             stats,
             codecs: crate::room::codecs::Codecs::software(),
             fps: 25,
-            video_bitrate: 1_500_000,
         };
         Registry::new(context, Settings::default(), engine.expect("a free port"))
     }
@@ -470,6 +473,7 @@ mod tests {
             host: false,
             overlay: false,
             ticket: None,
+            quality: Quality::Auto,
         };
         let joined = registry.join(room, admission).await;
         joined.unwrap_or_else(|error| panic!("{error}"))

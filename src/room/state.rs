@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::clock::MediaTime;
 use crate::id::{DisplayName, OutputId, ParticipantId, Source};
-use crate::media::{Kind, Layout, Rect, Size, VideoCodec};
+use crate::media::{Kind, Layout, Quality, Rect, Tier, VideoCodec};
 use crate::mix::beside;
 use crate::mix::plan::{Level, MixId};
 use crate::room::arrange::{Cast, effective};
@@ -21,9 +21,10 @@ use crate::room::names;
 use crate::room::output::Wish as OutputWish;
 use crate::room::speaker::{Decoded, Speakers};
 use crate::room::stage::{Stage, Wish};
+use crate::room::tier::{self, Given};
 
 pub use crate::room::event::{
-    Arrangement, Change, Effect, Event, MixPolicy, Place, Settings, VideoKey, View,
+    Arrangement, Change, Effect, Event, MixPolicy, Place, Settings, VideoKey, View, Wanted,
 };
 
 /// Somebody who mutes keeps their own sum for this long, so that a quick unmute changes nothing
@@ -34,10 +35,6 @@ const KEEP_OWN_SUM: Duration = Duration::from_secs(2);
 const AS_LOUD: f32 = 6.0;
 /// Who stands large stays for this long, while they are on stage.
 const LARGE: Duration = Duration::from_secs(2);
-/// A screen is encoded in this size, so that its text can be read ...
-const SCREEN: Size = Size::new(1920, 1080);
-/// ... and with at most so many pictures a second, which costs no more than a camera does.
-const SCREEN_FPS: u32 = 10;
 
 /// Somebody in the room.
 #[derive(Debug, Clone)]
@@ -55,6 +52,13 @@ pub struct Person {
     portrait: bool,
     overlay: bool,
     layout: Option<Layout>,
+    quality: Quality,
+    /// The best that their line carries.
+    line: Tier,
+    /// They have a mix apart from the one that others share, until that has a keyframe anyway.
+    apart: bool,
+    /// What they were told that they get.
+    told: Option<Given>,
     /// Kept on stage.
     pub pinned: bool,
     /// The video track carries their screen.
@@ -90,9 +94,13 @@ pub struct State {
     video: Mixes<VideoKey>,
     arrangements: BTreeMap<MixId, Arrangement>,
     stage: Stage,
+    /// Whom of the stage the medium tier shows, while somebody gets it.
+    few: Stage,
     speakers: Speakers,
     budget: Budget,
     demands: Demands,
+    /// Nobody gets a better tier.
+    cap: Tier,
     /// Who stands large, since when.
     large: Option<(ParticipantId, MediaTime)>,
     /// Tracks that are decoded.
@@ -112,9 +120,11 @@ impl State {
             video: Mixes::default(),
             arrangements: BTreeMap::new(),
             stage: Stage::default(),
+            few: Stage::default(),
             speakers: Speakers::default(),
             budget: Budget::default(),
             demands: Demands::default(),
+            cap: Tier::High,
             large: None,
             decoding: BTreeSet::new(),
             audio: Mixes::default(),
@@ -132,16 +142,15 @@ impl State {
         let noted = self.note(now, event);
         let wishes = self.wishes();
         let staged = self.stage.follow(now, self.settings.stage_size, &wishes);
+        let staged = self.choose_few(now, wishes) || staged;
         let enlarged = self.enlarge(now);
         let mut effects = self.decode(now, began);
         if noted == Noted::Sound && !staged && !enlarged && effects.is_empty() {
             // Nothing else follows from what is heard.
             return effects;
         }
-        let (sees, hears) = (
-            self.wanted_video(self.is_personal(), None),
-            self.wanted_audio(now),
-        );
+        let (mut sees, hears) = (self.wanted_video(), self.wanted_audio(now));
+        self.rejoin(&mut sees);
         let (video, audio) = (self.video.follow(&sees), self.audio.follow(&hears));
         let opened = video.opened.into_iter();
         effects.extend(opened.map(|(mix, key)| Effect::OpenVideo(mix, key)));
@@ -168,6 +177,7 @@ impl State {
         if announce {
             effects.push(Effect::Announce);
         }
+        effects.extend(self.tell_tiers());
         let asked = self.demands.follow(now, &self.needed()).into_iter();
         effects.extend(asked.map(|(id, demand)| Effect::Uplink(id, demand)));
         effects
@@ -179,8 +189,9 @@ impl State {
         let kept = kept.filter_map(|(_, p)| p.own_sum_until).min();
         let large = self.large.filter(|(id, _)| self.wants_large() != Some(*id));
         let large = large.map(|(_, since)| since.plus(LARGE));
-        let times = [kept, large, self.stage.wake_at(), self.demands.wake_at()];
-        times.into_iter().flatten().min()
+        let staged = [self.stage.wake_at(), self.few.wake_at()];
+        let times = [kept, large, self.demands.wake_at()].into_iter();
+        times.chain(staged).flatten().min()
     }
 
     /// Everybody, in the order they came.
@@ -206,6 +217,27 @@ impl State {
     /// What is shown.
     pub fn stage(&self) -> &Stage {
         &self.stage
+    }
+
+    /// What somebody gets.
+    pub fn given(&self, id: ParticipantId) -> Option<Given> {
+        let person = self.people.get(&id)?;
+        let (tiers, quality) = (&self.settings.tiers, person.quality);
+        let (tier, because) = tiers.pick(quality, person.line, self.most());
+        let bitrate = tiers.bitrate(tier);
+        Some(Given {
+            tier,
+            quality,
+            because,
+            bitrate,
+        })
+    }
+
+    /// The best that somebody would get if their line carried everything.
+    pub fn best(&self, id: ParticipantId) -> Option<Tier> {
+        let person = self.people.get(&id)?;
+        let tiers = &self.settings.tiers;
+        Some(tiers.pick(person.quality, Tier::High, self.most()).0)
     }
 
     /// Who speaks.
@@ -254,6 +286,10 @@ impl State {
                     portrait,
                     overlay: false,
                     layout: None,
+                    quality: Quality::default(),
+                    line: Tier::High,
+                    apart: false,
+                    told: None,
                     pinned: false,
                     shares: false,
                     has_audio: false,
@@ -340,6 +376,8 @@ impl State {
                 p.layout = view.layout.unwrap_or(p.layout);
                 p.overlay = view.overlay.unwrap_or(p.overlay);
                 p.portrait = view.portrait.unwrap_or(p.portrait);
+                p.apart &= view.quality.is_none();
+                p.quality = view.quality.unwrap_or(p.quality);
                 false
             }),
             Event::Configure(change) => {
@@ -362,6 +400,30 @@ impl State {
                     Some(wish) => self.outputs.insert(id, wish),
                     None => self.outputs.remove(&id),
                 };
+                false
+            }
+            Event::Line { id, tier } => {
+                let before = self.given(id).map(|given| given.tier);
+                self.change(id, |p| {
+                    p.line = tier;
+                    p.apart = false;
+                    false
+                });
+                let moves = self.given(id).map(|given| given.tier) != before;
+                let apart = moves && self.would_disturb(id);
+                self.change(id, |p| {
+                    p.apart = apart;
+                    false
+                })
+            }
+            Event::Keyframe { id } => {
+                let mix = self.video.of(Ear::Person(id));
+                let key = mix.and_then(|mix| self.video.get(mix)).map(|mix| mix.key);
+                self.let_in(&Vec::from_iter(key));
+                false
+            }
+            Event::TierCap(tier) => {
+                self.cap = tier;
                 false
             }
             Event::Wake => false,
@@ -492,7 +554,7 @@ impl State {
             1
         };
         for (id, mix) in self.video.iter() {
-            let fps = (self.settings.fps / (mix.key.every * slow)).max(1);
+            let fps = (mix.key.fps / slow).max(1);
             let places = self.arrangements.get(&id).map(|a| a.places.as_slice());
             for place in places.unwrap_or_default() {
                 let who = place.source.who;
@@ -542,61 +604,171 @@ impl State {
         ranked.into_iter().map(|(_, _, id)| id).collect()
     }
 
+    /// Chooses whom of the stage the medium tier shows, if anybody gets it. Whether that changed.
+    fn choose_few(&mut self, now: MediaTime, mut wishes: Vec<Wish>) -> bool {
+        let people = self.people.values().map(|person| self.tier(person));
+        let mut tiers = people.chain(self.outputs.values().map(|wish| wish.tier));
+        let wanted = self.settings.stage_size > tier::FEW && tiers.any(|t| t == Tier::Medium);
+        if !wanted {
+            self.few = Stage::default();
+            return false;
+        }
+        wishes.retain(|wish| self.stage.holds(wish.source));
+        self.few.follow(now, tier::FEW, &wishes)
+    }
+
+    /// Whom a tier shows.
+    fn shown(&self, tier: Tier) -> &Stage {
+        shown(tier, &self.settings, [&self.stage, &self.few])
+    }
+
+    fn tier(&self, person: &Person) -> Tier {
+        let tiers = &self.settings.tiers;
+        tiers.pick(person.quality, person.line, self.most()).0
+    }
+
+    /// Tells everybody what they get, once they are connected, and when that changes.
+    fn tell_tiers(&mut self) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let connected = |p: &Person| p.receives_audio || p.receives_video.is_some();
+        let ids = self.people.iter().filter(|(_, p)| connected(p));
+        for id in ids.map(|(id, _)| *id).collect::<Vec<_>>() {
+            let given = self.given(id);
+            if self.change(id, |p| std::mem::replace(&mut p.told, given) != given) {
+                effects.push(Effect::Tier(id));
+            }
+        }
+        effects
+    }
+
+    /// Which mix that is. None: there is no picture in this tier.
+    pub fn key(&self, wanted: &Wanted) -> Option<VideoKey> {
+        let Wanted { tier, without, .. } = *wanted;
+        let cast = cast(self.shown(tier), without);
+        let layout = match tier {
+            Tier::Low => Layout::Solo,
+            _ => wanted.layout.unwrap_or(self.settings.layout),
+        };
+        let screen = cast.iter().flatten().any(|source| source.share);
+        let (canvas, fps) = (self.settings.canvas, self.settings.fps);
+        let shape = tier::shape(tier, canvas, fps, wanted.portrait, screen)?;
+        Some(VideoKey {
+            without,
+            tier,
+            codec: wanted.codec,
+            size: shape.size,
+            layout: effective(layout, &cast),
+            fps: shape.fps,
+            bitrate: self.settings.tiers.bitrate(tier),
+            apart: false,
+        })
+    }
+
+    /// Whether others share the mix that somebody is to see, and would get a keyframe for them.
+    fn would_disturb(&self, id: ParticipantId) -> bool {
+        // Where the processor is at its limit, an encoder more is the greater evil.
+        let key = self.people.get(&id).and_then(|p| self.wish(id, p));
+        let mut mixes = self.video.iter();
+        let shared = mixes.find(|(_, mix)| Some(mix.key) == key);
+        let others = |ear: &Ear| *ear != Ear::Person(id);
+        self.gives_way() < Step::Personal
+            && shared.is_some_and(|(_, mix)| mix.listeners.iter().any(others))
+    }
+
+    /// Those who are apart see what the others see where these get a keyframe anyway, because
+    /// somebody else comes.
+    fn rejoin(&mut self, sees: &mut BTreeMap<Ear, VideoKey>) {
+        if !self.people.values().any(|person| person.apart) {
+            return;
+        }
+        let has = |ear, key| {
+            let mix = self.video.of(ear).and_then(|mix| self.video.get(mix));
+            mix.is_some_and(|mix| mix.key == key)
+        };
+        let comes = sees
+            .iter()
+            .filter(|(ear, key)| !key.apart && !has(**ear, **key));
+        let comes: Vec<_> = comes.map(|(_, key)| *key).collect();
+        self.let_in(&comes);
+        for key in sees.values_mut().filter(|key| key.apart) {
+            key.apart = !comes.contains(&VideoKey {
+                apart: false,
+                ..*key
+            });
+        }
+    }
+
+    /// Nobody is apart from these mixes any more.
+    fn let_in(&mut self, mixes: &[VideoKey]) {
+        let apart = self.people.iter().filter(|(_, person)| person.apart);
+        let apart = apart.filter(|(id, person)| {
+            let key = self.wish(**id, person);
+            key.is_some_and(|key| {
+                let apart = false;
+                mixes.contains(&VideoKey { apart, ..key })
+            })
+        });
+        for id in apart.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.change(id, |person| {
+                person.apart = false;
+                false
+            });
+        }
+    }
+
+    /// The picture that somebody is to see.
+    fn wish(&self, id: ParticipantId, person: &Person) -> Option<VideoKey> {
+        let tier = self.tier(person);
+        let on_stage = self.shown(tier).sources().any(|source| source.who == id);
+        let personal = self.is_personal() || !person.overlay;
+        let own = (on_stage && personal).then_some(id);
+        let key = self.key(&Wanted {
+            tier,
+            codec: person.receives_video?,
+            portrait: person.portrait,
+            layout: own.and(person.layout),
+            without: own,
+        })?;
+        let apart = person.apart && own.is_none();
+        Some(VideoKey { apart, ..key })
+    }
+
+    /// The best tier that anybody gets.
+    fn most(&self) -> Tier {
+        self.cap.min(self.gives_way().tier())
+    }
+
     /// The picture each listener will see once all are connected, with this codec if they have not
     /// chosen yet, and the policy has given way.
     pub fn foreseen_video(&self, codec: VideoCodec) -> BTreeMap<Ear, VideoKey> {
-        let personal = self.settings.policy == MixPolicy::Personal;
-        self.wanted_video(personal, Some(codec))
+        let mut foreseen = self.clone();
+        if foreseen.settings.policy == MixPolicy::Auto {
+            foreseen.settings.policy = MixPolicy::Common;
+        }
+        for person in foreseen.people.values_mut() {
+            person.receives_video.get_or_insert(codec);
+            person.apart = false;
+        }
+        foreseen.wanted_video()
     }
 
-    /// The picture each listener is to see; who receives none, or none `yet`.
-    fn wanted_video(&self, personal: bool, yet: Option<VideoCodec>) -> BTreeMap<Ear, VideoKey> {
-        let wish = |(id, person): (&ParticipantId, &Person)| {
-            let on_stage = self.stage.sources().any(|source| source.who == *id);
-            let own = (on_stage && (personal || !person.overlay)).then_some(*id);
-            let layout = match own {
-                Some(_) => person.layout.unwrap_or(self.settings.layout),
-                None => self.settings.layout,
-            };
-            let codec = person.receives_video.or(yet)?;
-            let key = self.key(own, layout, codec, person.portrait);
+    /// The picture each listener is to see.
+    fn wanted_video(&self) -> BTreeMap<Ear, VideoKey> {
+        let person = |(id, person): (&ParticipantId, &Person)| {
+            let key = self.wish(*id, person)?;
             Some((Ear::Person(*id), key))
         };
         let output = |(id, wish): (&OutputId, &OutputWish)| {
-            let layout = wish.layout.unwrap_or(self.settings.layout);
-            let key = self.key(None, layout, wish.video?, wish.portrait);
+            let key = self.key(&Wanted {
+                portrait: wish.portrait,
+                layout: wish.layout,
+                ..Wanted::common(wish.tier, wish.video?)
+            })?;
             Some((Ear::Output(*id), key))
         };
-        let people = self.people.iter().filter_map(wish);
+        let people = self.people.iter().filter_map(person);
         let outputs = self.outputs.iter().filter_map(output);
         people.chain(outputs).collect()
-    }
-
-    /// The picture that leaves `without` out.
-    fn key(
-        &self,
-        without: Option<ParticipantId>,
-        layout: Layout,
-        codec: VideoCodec,
-        portrait: bool,
-    ) -> VideoKey {
-        let cast = cast(&self.stage, without);
-        let layout = effective(layout, &cast);
-        let screen = cast.iter().flatten().any(|source| source.share);
-        let (size, every) = match screen {
-            true => (SCREEN, self.settings.fps.div_ceil(SCREEN_FPS)),
-            false => (self.settings.canvas, 1),
-        };
-        VideoKey {
-            without,
-            codec,
-            size: match portrait {
-                true => Size::new(size.height, size.width),
-                false => size,
-            },
-            layout,
-            every,
-        }
     }
 
     /// The sum each listener is to hear: without themselves while they may be in it.
@@ -622,7 +794,8 @@ impl State {
         let mut changed = false;
         for (id, mix) in self.video.iter() {
             let VideoKey { size, layout, .. } = mix.key;
-            let stage = cast(&self.stage, mix.key.without);
+            let shown = shown(mix.key.tier, &self.settings, [&self.stage, &self.few]);
+            let stage = cast(shown, mix.key.without);
             let before = self.arrangements.entry(id).or_default();
             let cast = Cast {
                 stage: &stage,
@@ -652,6 +825,14 @@ impl State {
             }
         }
         changed
+    }
+}
+
+/// Whom a tier shows: all of the stage, or the few.
+fn shown<'a>(tier: Tier, settings: &Settings, [all, few]: [&'a Stage; 2]) -> &'a Stage {
+    match tier {
+        Tier::Medium if settings.stage_size > tier::FEW => few,
+        _ => all,
     }
 }
 

@@ -35,6 +35,8 @@ pub enum UplinkEvent {
     Voice,
     /// The receiver of the downlink lost its picture.
     KeyframeRequested,
+    /// The line bears this rung of what there is, and no higher one.
+    Line(usize),
     /// The connection's state changed.
     State(peer::State),
 }
@@ -269,7 +271,11 @@ impl peer::Uplink for Uplink {
     }
 
     fn bandwidth(&self, _bits_per_second: u64) {
-        // There is one quality so far; nothing could be chosen by it.
+        // What is sent is measured by ourselves.
+    }
+
+    fn line(&self, rung: usize) {
+        (self.tell)(UplinkEvent::Line(rung));
     }
 }
 

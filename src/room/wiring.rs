@@ -13,7 +13,7 @@ use crate::encode::backend::Backend;
 use crate::fanout::{Fanout, Listener, ListenerId};
 use crate::gst;
 use crate::id::{OutputId, ParticipantId};
-use crate::media::{EncodedAudio, EncodedPicture, Fanned, Fit, Kind, VideoCodec};
+use crate::media::{EncodedAudio, EncodedPicture, Fanned, Fit, Kind, Tier, VideoCodec};
 use crate::mix;
 use crate::mix::plan::{self, MixEvent, MixId};
 use crate::peer::Peer;
@@ -39,10 +39,8 @@ pub struct Context {
     pub stats: Arc<Stats>,
     /// Who encodes and decodes.
     pub codecs: Codecs,
-    /// Pictures a second of every mix.
+    /// Pictures a second at most.
     pub fps: u32,
-    /// Bit/s of a full-size mix.
-    pub video_bitrate: u32,
     /// What all rooms cost together.
     pub ledger: Arc<Ledger>,
 }
@@ -94,7 +92,30 @@ struct Seat {
     peer: Option<Peer>,
     video: Line<EncodedPicture>,
     audio: Line<EncodedAudio>,
-    _listening: Option<Counted>,
+    listening: Listening,
+}
+
+/// Counts a listener, whatever it takes.
+#[derive(Default)]
+struct Listening {
+    all: Option<Counted>,
+    tier: Option<(Tier, Counted)>,
+}
+
+impl Listening {
+    /// They get this tier, or nothing.
+    fn set(&mut self, tier: Option<Tier>, stats: &Stats) {
+        if self.tier.as_ref().map(|(tier, _)| *tier) != tier {
+            self.tier = tier.map(|tier| (tier, Counted::new(stats.tier_listeners(tier))));
+        }
+        match tier {
+            Some(_) if self.all.is_none() => {
+                self.all = Some(Counted::new(stats.listeners.clone()));
+            }
+            Some(_) => {}
+            None => self.all = None,
+        }
+    }
 }
 
 /// Everything of one output.
@@ -102,7 +123,7 @@ struct Tap {
     end: Arc<OnceLock<Ended>>,
     video: Line<EncodedPicture>,
     audio: Line<EncodedAudio>,
-    _listening: Counted,
+    listening: Listening,
 }
 
 /// A listener's sending end: attached to a mix, or kept here.
@@ -145,7 +166,7 @@ impl Wiring {
             peer: None,
             video: Line::default(),
             audio: Line::default(),
-            _listening: None,
+            listening: Listening::default(),
         };
         self.seats.insert(id, seat);
     }
@@ -194,7 +215,7 @@ impl Wiring {
             end: feed.end,
             video: Line::parked(feed.video),
             audio: Line::parked(feed.audio),
-            _listening: Counted::new(self.context.stats.listeners.clone()),
+            listening: Listening::default(),
         };
         self.taps.insert(id, tap);
     }
@@ -288,7 +309,7 @@ impl Wiring {
                 }
                 Effect::Replan => self.publish(state),
                 // Said, not done.
-                Effect::Announce | Effect::Uplink(..) => {}
+                Effect::Announce | Effect::Tier(_) | Effect::Uplink(..) => {}
             }
         }
     }
@@ -343,8 +364,8 @@ impl Wiring {
         let config = backend.map(|backend| encode::video::Config {
             backend,
             size: key.size,
-            fps: (self.context.fps / key.every).max(1),
-            bitrate: self.context.video_bitrate,
+            fps: key.fps,
+            bitrate: key.bitrate,
         });
         let start = |config| {
             encode::video::Encoder::start(config, library, stats, fanout.clone(), events)
@@ -373,7 +394,7 @@ impl Wiring {
         };
         let fanouts = |mix| self.video.get(&mix).map(|out| out.fanout.as_ref());
         seat.video.follow(listener_id(who), mix, fanouts);
-        seat._listening = mix.map(|_| Counted::new(self.context.stats.listeners.clone()));
+        self.count(who);
         self.keyframe(mix);
     }
 
@@ -381,6 +402,7 @@ impl Wiring {
         if let Some(tap) = self.taps.get_mut(&id) {
             let fanouts = |mix| self.video.get(&mix).map(|out| out.fanout.as_ref());
             tap.video.follow(output_id(id), mix, fanouts);
+            self.count_output(id);
             self.keyframe(mix);
         }
     }
@@ -389,6 +411,7 @@ impl Wiring {
         if let Some(tap) = self.taps.get_mut(&id) {
             let fanouts = |mix| self.audio.get(&mix).map(|out| out.as_ref());
             tap.audio.follow(output_id(id), mix, fanouts);
+            self.count_output(id);
         }
     }
 
@@ -405,9 +428,20 @@ impl Wiring {
         };
         let fanouts = |mix| self.audio.get(&mix).map(|out| out.as_ref());
         seat.audio.follow(listener_id(who), mix, fanouts);
-        if seat._listening.is_none() && mix.is_some() {
-            // Takes no video: counted by its audio.
-            seat._listening = Some(Counted::new(self.context.stats.listeners.clone()));
+        self.count(who);
+    }
+
+    fn count(&mut self, who: ParticipantId) {
+        if let Some(seat) = self.seats.get_mut(&who) {
+            let tier = tier(&seat.video, &seat.audio, &self.video);
+            seat.listening.set(tier, &self.context.stats);
+        }
+    }
+
+    fn count_output(&mut self, id: OutputId) {
+        if let Some(tap) = self.taps.get_mut(&id) {
+            let tier = tier(&tap.video, &tap.audio, &self.video);
+            tap.listening.set(tier, &self.context.stats);
         }
     }
 
@@ -477,7 +511,7 @@ impl Wiring {
                 id: *id,
                 layout: arrangement.layout,
                 canvas: out.key.size,
-                every: out.key.every,
+                fps: out.key.fps,
                 tiles: arrangement.places.iter().filter_map(tile).collect(),
                 labels: out.key.without.is_none(),
                 output: out.encoder.as_ref()?.input(),
@@ -571,6 +605,17 @@ impl<T: Fanned> Line<T> {
             self.at = Some(mix);
         }
     }
+}
+
+/// What a listener gets. Who takes no video gets audio.
+fn tier(
+    video: &Line<EncodedPicture>,
+    audio: &Line<EncodedAudio>,
+    mixes: &HashMap<MixId, VideoOut>,
+) -> Option<Tier> {
+    let video = video.at.and_then(|mix| mixes.get(&mix));
+    let audio = audio.at.map(|_| Tier::Audio);
+    video.map(|out| out.key.tier).or(audio)
 }
 
 fn listener_id(id: ParticipantId) -> ListenerId {

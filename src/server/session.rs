@@ -8,7 +8,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use crate::allowance::{Allowance, Rate};
 use crate::clock;
 use crate::id::{DisplayName, RoomName, SessionKey};
-use crate::media::VideoCodec;
+use crate::media::{Quality, VideoCodec};
 use crate::peer;
 use crate::quiet::{Quiet, REFUSED, cut};
 use crate::room::event::View;
@@ -193,6 +193,7 @@ impl<L: Line> Session<L> {
                 portrait,
                 session,
                 overlay,
+                quality,
             } => {
                 let admission = Ask {
                     name,
@@ -202,6 +203,7 @@ impl<L: Line> Session<L> {
                     portrait,
                     session,
                     overlay,
+                    quality,
                 };
                 self.join(admission, codec, token.as_deref()).await
             }
@@ -230,6 +232,19 @@ impl<L: Line> Session<L> {
                         layout,
                         overlay,
                         portrait,
+                        ..View::default()
+                    };
+                    seat.member.view(view).await;
+                    Ok(AckResult::Done {})
+                }
+                Err(refusal) => Err(refusal),
+            },
+            Command::Quality { quality } => match self.seated() {
+                Ok(seat) => {
+                    let quality = Some(quality);
+                    let view = View {
+                        quality,
+                        ..View::default()
                     };
                     seat.member.view(view).await;
                     Ok(AckResult::Done {})
@@ -290,6 +305,7 @@ impl<L: Line> Session<L> {
             host: self.app.authority.hosts(&self.room, token),
             overlay: ask.overlay,
             ticket: self.wait.as_ref().map(Wait::ticket),
+            quality: ask.quality,
         };
         let joined = match self.app.rooms.join(&self.room, admission).await {
             Ok(joined) => joined,
@@ -426,6 +442,7 @@ struct Ask {
     portrait: bool,
     session: Option<SessionKey>,
     overlay: bool,
+    quality: Quality,
 }
 
 /// Whether the socket closes after this error, as `signalling` documents.

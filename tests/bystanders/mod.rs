@@ -17,7 +17,7 @@ use quilt::load::publisher::{OnRequest, Pace};
 use quilt::load::receiver::Counts;
 use quilt::load::scene::Scene;
 use quilt::load::{audio, mark};
-use quilt::media::{AUDIO_CLOCK, Kind, Size, VIDEO_CLOCK, VideoCodec};
+use quilt::media::{AUDIO_CLOCK, Kind, Quality, Size, VIDEO_CLOCK, VideoCodec};
 use quilt::peer;
 use quilt::peer::client::ClientOptions;
 use quilt::stats::process_cpu_seconds;
@@ -212,6 +212,7 @@ pub fn entry(server: &Server, name: &str, receives: Option<VideoCodec>) -> Entry
         name: DisplayName::new(name).expect("a name"),
         sends: Some(VideoCodec::Vp8),
         receives,
+        quality: Quality::Auto,
     }
 }
 

@@ -13,7 +13,7 @@ use super::super::publisher::{OnRequest, Pace};
 use super::material::FPS;
 use crate::clock::{self, MediaTime};
 use crate::id::{DisplayName, RoomName};
-use crate::media::VideoCodec;
+use crate::media::{Quality, VideoCodec};
 
 /// Joins at a time: the handshakes of this process are not to be measured.
 const AT_ONCE: usize = 4;
@@ -61,13 +61,14 @@ impl Crowd {
     }
 
     /// How somebody enters.
-    fn entry(&self, n: usize, sends: bool) -> anyhow::Result<Entry> {
+    fn entry(&self, n: usize, sends: bool, quality: Quality) -> anyhow::Result<Entry> {
         Ok(Entry {
             url: self.server.url().to_owned(),
             room: self.room.clone(),
             name: DisplayName::new(&format!("P{n}"))?,
             sends: sends.then_some(VideoCodec::H264),
             receives: Some(VideoCodec::H264),
+            quality,
         })
     }
 
@@ -77,6 +78,7 @@ impl Crowd {
     pub async fn join(
         &mut self,
         many: usize,
+        quality: Quality,
         pause: Duration,
         wears: impl Fn(usize) -> Option<Material>,
     ) -> anyhow::Result<Vec<f64>> {
@@ -89,7 +91,7 @@ impl Crowd {
         for n in 0..many {
             let number = self.clients.len() + n;
             let material = wears(number);
-            let entry = self.entry(number, material.is_some())?;
+            let entry = self.entry(number, material.is_some(), quality)?;
             let (turns, at) = (turns.clone(), began + pause * n as u32);
             joining.push(tokio::spawn(async move {
                 let _turn = turns.acquire_owned().await?;

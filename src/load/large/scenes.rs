@@ -7,6 +7,7 @@ use super::crowd::Crowd;
 use super::figure::{Figure, quantile};
 use super::material::{TURN, TURNS, Wardrobe};
 use crate::clock::{self, MediaTime};
+use crate::media::Quality;
 use crate::peer::bare;
 
 /// Layouts settle, encoders find their rate, whoever is not seen ceases to send.
@@ -26,11 +27,13 @@ const AT_ONCE: Duration = Duration::ZERO;
 pub async fn common(wardrobe: &Wardrobe) -> anyhow::Result<Vec<Figure>> {
     const ROW: &str = "large-common";
     let mut crowd = Crowd::at(&["serve", "--mix", "common"], 25).await?;
-    crowd.join(12, AT_ONCE, some_speak(wardrobe)).await?;
-    crowd.join(20, AT_ONCE, |_| None).await?;
+    crowd
+        .join(12, Quality::High, AT_ONCE, some_speak(wardrobe))
+        .await?;
+    crowd.join(20, Quality::Medium, AT_ONCE, |_| None).await?;
     tokio::time::sleep(SETTLE).await;
     let few = crowd.measure(SECONDS).await?;
-    crowd.join(40, AT_ONCE, |_| None).await?;
+    crowd.join(40, Quality::Medium, AT_ONCE, |_| None).await?;
     tokio::time::sleep(SETTLE).await;
     let many = crowd.measure(SECONDS).await?;
     let viewer = (many.cores - few.cores) / 40.0 * 100.0;
@@ -40,9 +43,9 @@ pub async fn common(wardrobe: &Wardrobe) -> anyhow::Result<Vec<Figure>> {
     Ok(vec![
         Figure::at_most(
             ROW,
-            "video encoders (tiers in use)",
+            "video encoders (two tiers are in use)",
             many.video_encoders,
-            1.0,
+            2.0,
         ),
         Figure::at_most(ROW, "video decoders", many.video_decoders, 9.0),
         Figure::at_least(
@@ -78,8 +81,8 @@ pub async fn personal(wardrobe: &Wardrobe) -> anyhow::Result<Vec<Figure>> {
     const ROW: &str = "large-personal";
     let mut crowd = Crowd::at(&["serve", "--mix", "personal"], 8).await?;
     let wears = some_speak(wardrobe);
-    crowd.join(12, AT_ONCE, wears).await?;
-    crowd.join(60, AT_ONCE, |_| None).await?;
+    crowd.join(12, Quality::High, AT_ONCE, wears).await?;
+    crowd.join(60, Quality::High, AT_ONCE, |_| None).await?;
     tokio::time::sleep(SETTLE).await;
     let measured = crowd.measure(SECONDS).await?;
     Ok(vec![
@@ -100,8 +103,8 @@ pub async fn hundred(wardrobe: &Wardrobe) -> anyhow::Result<Vec<Figure>> {
     const ROW: &str = "large-100";
     let mut crowd = Crowd::at(&["serve", "--mix", "common"], 25).await?;
     let wears = some_speak(wardrobe);
-    let mut took = crowd.join(9, AT_ONCE, wears).await?;
-    took.extend(crowd.join(91, AT_ONCE, wears).await?);
+    let mut took = crowd.join(9, Quality::High, AT_ONCE, wears).await?;
+    took.extend(crowd.join(91, Quality::Low, AT_ONCE, wears).await?);
     tokio::time::sleep(SETTLE).await;
     let measured = crowd.measure(SECONDS).await?;
     Ok(vec![
@@ -129,8 +132,8 @@ pub async fn three_hundred(wardrobe: &Wardrobe) -> anyhow::Result<Vec<Figure>> {
     const ROW: &str = "large-300";
     let mut crowd = Crowd::at(&["serve", "--mix", "common"], 25).await?;
     let wears = some_speak(wardrobe);
-    crowd.join(9, AT_ONCE, wears).await?;
-    crowd.join(291, AT_ONCE, |_| None).await?;
+    crowd.join(9, Quality::High, AT_ONCE, wears).await?;
+    crowd.join(291, Quality::Low, AT_ONCE, |_| None).await?;
     tokio::time::sleep(SETTLE).await;
     let measured = crowd.measure(SECONDS).await?;
     Ok(vec![
@@ -151,11 +154,11 @@ pub async fn joins(wardrobe: &Wardrobe) -> anyhow::Result<Vec<Figure>> {
     const ROW: &str = "large-joins";
     let mut crowd = Crowd::at(&["serve", "--mix", "common"], 25).await?;
     let wears = some_speak(wardrobe);
-    crowd.join(9, AT_ONCE, wears).await?;
+    crowd.join(9, Quality::High, AT_ONCE, wears).await?;
     tokio::time::sleep(SETTLE).await;
     crowd.begin();
     let tenth = Duration::from_millis(100);
-    let took = crowd.join(100, tenth, |_| None).await?;
+    let took = crowd.join(100, Quality::Low, tenth, |_| None).await?;
     let now = clock::now();
     let gaps = crowd.clients[..9].iter().map(|client| {
         let counts = client.receiver().counts(now);
@@ -178,7 +181,7 @@ pub async fn uplink(wardrobe: &Wardrobe) -> anyhow::Result<Vec<Figure>> {
     const ROW: &str = "large-uplink";
     let mut crowd = Crowd::at(&["serve", "--mix", "common", "--stage-size", "2"], 25).await?;
     let wears = |n: usize| Some(wardrobe.material(n as u32, false));
-    crowd.join(3, AT_ONCE, wears).await?;
+    crowd.join(3, Quality::High, AT_ONCE, wears).await?;
     tokio::time::sleep(Duration::from_secs(6)).await;
     let sent =
         |crowd: &Crowd| -> Vec<u64> { crowd.clients.iter().map(|c| c.sent_video()).collect() };
@@ -203,8 +206,10 @@ pub async fn onset(wardrobe: &Wardrobe) -> anyhow::Result<Vec<Figure>> {
     const ROW: &str = "large-onset";
     let mut crowd = Crowd::at(&["serve", "--mix", "common", "--stage-size", "2"], 25).await?;
     let wears = |n: usize| Some(wardrobe.material(n as u32, true));
-    crowd.join(TURNS as usize, AT_ONCE, wears).await?;
-    crowd.join(1, AT_ONCE, |_| None).await?;
+    crowd
+        .join(TURNS as usize, Quality::High, AT_ONCE, wears)
+        .await?;
+    crowd.join(1, Quality::High, AT_ONCE, |_| None).await?;
     let watcher = &crowd.clients[TURNS as usize];
     let turn = Duration::from_secs(TURN.into());
     let (mut tile, mut live) = (Vec::new(), Vec::new());

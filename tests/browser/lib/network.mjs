@@ -64,6 +64,16 @@ export class Network {
     for (const space of [this.server, this.client]) this.#rules(space, 'flush chain inet quilt in');
   }
 
+  // What the server sends on this cable gets through at no more than this rate (as tc writes it), or
+  // waits for up to 300 ms, or is lost.
+  narrow(cable, rate) {
+    this.#in(this.server, 'tc', 'qdisc', 'replace', 'dev', `s${cable}`, 'root', 'tbf', 'rate', rate, 'burst', '6kb', 'latency', '300ms');
+  }
+
+  widen(cable) {
+    this.#in(this.server, 'tc', 'qdisc', 'delete', 'dev', `s${cable}`, 'root');
+  }
+
   remove() {
     for (const space of [this.server, this.client]) {
       try {

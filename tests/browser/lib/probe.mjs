@@ -257,6 +257,7 @@ export function probe() {
             result[entry.kind].push({
               codec,
               framesDecoded: entry.framesDecoded,
+              keyframes: entry.keyFramesDecoded,
               packetsReceived: entry.packetsReceived,
               freezeCount: entry.freezeCount,
               width: entry.frameWidth,
