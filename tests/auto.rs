@@ -76,6 +76,7 @@ impl Person {
             session: None,
             host: false,
             overlay: true,
+            ticket: None,
         };
         let joined = rooms.join(room, admission).await;
         let mut joined = joined.unwrap_or_else(|error| panic!("{error}"));
