@@ -77,6 +77,7 @@ impl Person {
             host: false,
             overlay: true,
             quality: Quality::High,
+            ticket: None,
         };
         let joined = rooms.join(room, admission).await;
         let mut joined = joined.unwrap_or_else(|error| panic!("{error}"));
