@@ -13,9 +13,13 @@ use serde::{Deserialize, Serialize};
 use crate::encode::choice::Family;
 use crate::media::Layout;
 use crate::record::manifest::Sound;
+use crate::room::load;
 use crate::room::state::MixPolicy;
 use crate::room::tier::Tiers;
 use crate::signalling::IceServer;
+
+/// What may be said of the processor: less does not carry one meeting, more is a slip.
+const CORES: std::ops::RangeInclusive<f64> = 0.1..=1024.0;
 
 /// What the smaller tiers may have, bit/s.
 const TIER_BITRATES: std::ops::RangeInclusive<u32> = 50_000..=20_000_000;
@@ -91,6 +95,9 @@ pub struct Written {
     /// Pixels between tiles: 0, 16 or 32 [default: 16]
     #[arg(long, env = "QUILT_GUTTER", value_name = "PX", value_parser = parse_gutter)]
     pub gutter: Option<u32>,
+    /// Cores that may be used before meetings give way, 0.1-1024; 85 % of those there are by default
+    #[arg(long, env = "QUILT_CPU_BUDGET", value_name = "CORES", value_parser = parse_cores)]
+    pub cpu_budget: Option<f64>,
     /// Serve the page from this folder instead of the copy in the binary
     #[arg(long, env = "QUILT_WEB_DIR", value_name = "DIR")]
     pub web_dir: Option<PathBuf>,
@@ -182,6 +189,8 @@ pub struct Settings {
     pub audio_active: usize,
     /// Pixels.
     pub gutter: u32,
+    /// Cores that may be used before meetings give way.
+    pub cpu_budget: f64,
     /// Page from disk.
     pub web_dir: Option<PathBuf>,
     /// Pipelines from disk.
@@ -354,6 +363,11 @@ fn parse_gutter(text: &str) -> Result<u32, String> {
     }
 }
 
+fn parse_cores(text: &str) -> Result<f64, String> {
+    let cores = text.parse().ok().filter(|cores| CORES.contains(cores));
+    cores.ok_or_else(|| "expected a number from 0.1 to 1024".into())
+}
+
 impl Written {
     /// Reads a TOML file.
     pub fn from_file(path: &Path) -> Result<Self, Error> {
@@ -386,6 +400,7 @@ impl Written {
             layout: self.layout.or(below.layout),
             audio_active: self.audio_active.or(below.audio_active),
             gutter: self.gutter.or(below.gutter),
+            cpu_budget: self.cpu_budget.or(below.cpu_budget),
             web_dir: self.web_dir.or(below.web_dir),
             pipelines_dir: self.pipelines_dir.or(below.pipelines_dir),
             tls_cert: self.tls_cert.or(below.tls_cert),
@@ -429,6 +444,7 @@ impl Written {
             layout: self.layout.unwrap_or_default(),
             audio_active: self.audio_active.unwrap_or(5) as usize,
             gutter: self.gutter.unwrap_or(16),
+            cpu_budget: self.cpu_budget.unwrap_or_else(load::default_budget),
             web_dir: self.web_dir,
             pipelines_dir: self.pipelines_dir,
             tls: certificate(self.tls_cert, self.tls_key, self.tls)?,
@@ -490,6 +506,13 @@ impl Written {
                 key: "gutter",
                 value: settings.gutter.to_string(),
                 expected: "0, 16 or 32",
+            });
+        }
+        if !CORES.contains(&settings.cpu_budget) {
+            return Err(Error::Value {
+                key: "cpu-budget",
+                value: settings.cpu_budget.to_string(),
+                expected: "from 0.1 to 1024",
             });
         }
         for (key, bitrate) in [

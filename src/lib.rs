@@ -82,6 +82,7 @@ pub struct Server {
     listener: server::Listener,
     app: server::App,
     drain_timeout: Duration,
+    cpu_budget: f64,
     http: SocketAddr,
     rtc: SocketAddr,
 }
@@ -104,9 +105,12 @@ impl Server {
         };
         let secret = server::secret::keep(&settings.data_dir);
         let public_ip = !settings.public_ips.is_empty();
-        let codecs = {
+        let (codecs, prices) = {
             let (family, library, stats) = (settings.video_encoder, library.clone(), stats.clone());
-            let choose = move || room::codecs::Codecs::choose(family, &library, &stats);
+            let choose = move || {
+                let codecs = room::codecs::Codecs::choose(family, &library, &stats)?;
+                Ok::<_, encode::choice::Unavailable>((codecs, codecs.prices(&library)))
+            };
             let chosen = tokio::task::spawn_blocking(choose).await;
             chosen.context("choosing codecs")??
         };
@@ -142,6 +146,7 @@ impl Server {
             stats: stats.clone(),
             codecs,
             fps: settings.fps,
+            ledger: room::cost::Ledger::new(settings.cpu_budget, prices, stats.clone()),
         };
         let rules = room::state::Settings {
             policy: settings.mix,
@@ -173,6 +178,7 @@ impl Server {
             listener,
             app,
             drain_timeout: settings.drain_timeout,
+            cpu_budget: settings.cpu_budget,
             http,
             rtc,
         })
@@ -202,6 +208,9 @@ impl Server {
     /// go on for as long as the settings say, or until `stop` yields again. Then everybody is
     /// told, and all ends within five seconds. Where `stop` ends instead, so does everything.
     pub async fn run(self, stop: mpsc::Receiver<()>) -> anyhow::Result<()> {
+        let (rooms, stats) = (Arc::downgrade(&self.app.rooms), self.app.stats.clone());
+        // It ends by itself once there are no rooms any more.
+        tokio::spawn(room::load::watch(rooms, stats, self.cpu_budget));
         server::serve(self.listener, self.app, self.drain_timeout, stop).await;
         let stopped = tokio::task::spawn_blocking(|| gst::wait_until_stopped(PIPELINES_PATIENCE));
         if !stopped.await.context("waiting for pipelines to end")? {

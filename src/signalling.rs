@@ -344,6 +344,8 @@ pub enum Message {
     },
     /// Who is where in the mix this client receives.
     Tiles(TileMap),
+    /// How much of its video the client is to send from now on.
+    Uplink(Uplink),
     /// What this client gets from now on: said once it is connected, and when that changes.
     Tier {
         /// The tier.
@@ -522,6 +524,18 @@ pub struct ChatFile {
     pub url: String,
 }
 
+/// What the largest tile needs that shows the client's video. All 0: nobody sees it, so nothing
+/// but keeping the track is to be sent. Told when it grows at once, when it shrinks after 5 s.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Uplink {
+    /// Lines of a landscape picture.
+    pub height: u32,
+    /// Pictures a second.
+    pub fps: u32,
+    /// Bits a second.
+    pub bitrate: u32,
+}
+
 /// Where everybody is in one mix, in fractions of the canvas.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TileMap {
@@ -602,6 +616,9 @@ pub enum ErrorCode {
     RateLimited,
     /// The server is about to stop, stopping or full; closes.
     Unavailable,
+    /// The processor's budget has no room for this join; closes. Try again when another meeting
+    /// has ended.
+    NoRoom,
     /// Nothing was heard for 20 s; closes.
     TimedOut,
     /// The room is locked; closes.

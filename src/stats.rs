@@ -1,5 +1,7 @@
 //! The figures Quilt keeps about itself, in Prometheus text (`GET /metrics`).
 
+pub mod budget;
+
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text::encode};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
@@ -95,6 +97,8 @@ pub struct Stats {
     pub line: Histogram,
     dropped: Family<QueueLabel, Counter>,
     pipeline_errors: Family<PipelineLabel, Counter>,
+    /// The processor's budget.
+    pub budget: budget::Budget,
 }
 
 impl Default for Stats {
@@ -191,6 +195,7 @@ impl Default for Stats {
             "Pipelines that ended with an error",
             pipeline_errors.clone(),
         );
+        let budget = budget::Budget::register(&mut registry);
         registry.register_collector(Box::new(ProcessCollector));
         let stats = Self {
             registry,
@@ -210,6 +215,7 @@ impl Default for Stats {
             line,
             dropped,
             pipeline_errors,
+            budget,
         };
         for kind in [Kind::Audio, Kind::Video] {
             // Gauges exist at 0.
@@ -382,14 +388,23 @@ fn tasks() -> usize {
     tokio::runtime::Handle::try_current().map_or(0, |runtime| runtime.metrics().num_alive_tasks())
 }
 
-/// User and system CPU time of this process, seconds, from the process CPU clock.
+/// User and system CPU time of this process, seconds.
 pub fn process_cpu_seconds() -> f64 {
+    cpu_seconds(libc::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+/// User and system CPU time of the thread that asks, seconds.
+pub fn thread_cpu_seconds() -> f64 {
+    cpu_seconds(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+fn cpu_seconds(clock: libc::clockid_t) -> f64 {
     let mut time = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
     };
     // SAFETY: `time` is a valid timespec that outlives the call.
-    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
+    unsafe { libc::clock_gettime(clock, &mut time) };
     time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
 }
 

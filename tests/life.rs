@@ -22,6 +22,7 @@ impl Server {
         let any = "127.0.0.1:0";
         let mut process = Command::new(env!("CARGO_BIN_EXE_quilt"))
             .args(["serve", "--listen", any, "--rtc-listen", any])
+            .args(["--cpu-budget", "64"])
             .args(arguments)
             .env_remove("QUILT_LOG")
             .stdout(Stdio::piped())

@@ -5,6 +5,7 @@ use clap::Parser;
 use quilt::config::Written;
 use quilt::id::RoomName;
 use quilt::load::{self, Options, demo, report::Role, ws::Session};
+use quilt::room::state::MixPolicy;
 use quilt::signalling::{Command, Message};
 use tokio::sync::mpsc;
 
@@ -13,6 +14,9 @@ async fn server() -> (String, mpsc::Sender<()>) {
     let settings = Written {
         listen: Some("127.0.0.1:0".parse().expect("an address")),
         rtc_listen: Some("127.0.0.1:0".parse().expect("an address")),
+        // On a busy machine, `auto` would be common.
+        mix: Some(MixPolicy::Personal),
+        cpu_budget: Some(64.0),
         ..Default::default()
     };
     let settings = settings.settle().expect("good settings");

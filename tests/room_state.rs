@@ -160,7 +160,7 @@ impl World {
                     let newest = newest.filter_map(|(id, _)| state.arrangement(id));
                     self.planned = newest.map(|a| a.layout).max().unwrap_or(self.planned);
                 }
-                Effect::Announce => {}
+                Effect::Announce | Effect::Uplink(..) => {}
                 Effect::Tier(who) => {
                     let given = state.given(*who).expect("somebody");
                     self.given.insert(*who, given.tier);
@@ -942,6 +942,7 @@ fn arrival(state: &mut State, now: MediaTime, id: ParticipantId) -> Vec<String> 
                 Effect::ListenVideo(who, mix) => format!("sees {} {}", who == id, mix.is_some()),
                 Effect::ListenAudio(who, mix) => format!("hears {} {}", who == id, mix.is_some()),
                 Effect::Decode(who, kind, on) => format!("decode {} {kind:?} {on}", who == id),
+                Effect::Uplink(who, demand) => format!("sends {} {demand:?}", who == id),
                 Effect::CloseVideo(_) => "close video".into(),
                 Effect::CloseAudio(_) => "close audio".into(),
                 other => format!("{other:?}"),

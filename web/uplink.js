@@ -15,7 +15,7 @@ const MOST = { camera: { bitrate: 1_200_000, fps: 30 }, screen: { bitrate: 2_500
  * All of it, so that nothing is left of what was so before.
  * @param {'camera' | 'screen'} what
  * @param {Pick<Wanted, 'height' | 'fps' | 'bitrate'> | null} wanted What the server asked for; `null`: nothing yet.
- * @param {number} height Of what is captured; 0 where that is not known.
+ * @param {number} height Lines of what is captured, upright or not; 0 where that is not known.
  * @returns {Encoding}
  */
 export function encoding(what, wanted, height) {
@@ -24,11 +24,19 @@ export function encoding(what, wanted, height) {
   return {
     active: shown,
     maxBitrate: Math.min(most.bitrate, wanted?.bitrate || most.bitrate),
-    maxFramerate: Math.min(most.fps, wanted?.fps || most.fps),
+    // Some more than are shown: the two are not in step.
+    maxFramerate: Math.min(most.fps, Math.ceil((wanted?.fps ?? 0) * 1.2) || most.fps),
     // Never enlarged: the server does that better than a narrow line.
     scaleResolutionDownBy: wanted && shown && height > wanted.height ? height / wanted.height : 1,
   };
 }
 
-/** Where nothing is captured, nothing says how large it would be. */
-export const heightOf = (/** @type {MediaStreamTrack | null} */ track) => track?.getSettings().height ?? 0;
+/**
+ * Upright or not, it is the shorter side that fills a tile. Where nothing is captured, nothing says
+ * how large it would be.
+ * @param {MediaStreamTrack | null} track
+ */
+export function heightOf(track) {
+  const { width = 0, height = 0 } = track?.getSettings() ?? {};
+  return Math.min(width, height);
+}

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use crate::media::{AUDIO_CLOCK, AUDIO_FRAME, Kind};
-use crate::stats::{Counted, Stats};
+use crate::stats::{Counted, Stats, process_cpu_seconds};
 
 /// Bits a second: Opus speech is transparent for most ears from here on, in-band FEC included.
 const BITRATE: i32 = 32_000;
@@ -91,6 +91,27 @@ pub(crate) fn configured() -> Result<opus::Encoder, opus::Error> {
     encoder.set_packet_loss_perc(EXPECTED_LOSS)?;
     encoder.set_dtx(false)?;
     Ok(encoder)
+}
+
+/// CPU seconds that encoding a second of noise takes. On a machine that does other things at the
+/// same time it may be any number.
+///
+/// # Errors
+/// If libopus gives up.
+pub fn measure() -> Result<f64, Error> {
+    let mut encoder = configured().map_err(Error::Start)?;
+    let (mut packet, mut noise) = ([0; LARGEST_PACKET], 1_u32);
+    let before = process_cpu_seconds();
+    for _ in 0..AUDIO_CLOCK as usize / AUDIO_FRAME {
+        let samples: [i16; AUDIO_FRAME] = std::array::from_fn(|_| {
+            noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (noise >> 19) as i16
+        });
+        encoder
+            .encode(&samples, &mut packet)
+            .map_err(Error::Encode)?;
+    }
+    Ok(process_cpu_seconds() - before)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::clock::MediaTime;
 use crate::fanout::{Fanout, ListenerId, Receiver, listener};
 use crate::gst::{self, trial};
 use crate::media::{EncodedPicture, SharedPicture, Size};
-use crate::stats::Stats;
+use crate::stats::{Stats, process_cpu_seconds};
 
 /// A full-size mix, which has to fit the encoder.
 pub const SIZE: Size = Size::new(1280, 720);
@@ -22,6 +22,8 @@ const BITRATE: u32 = 1_500_000;
 const PICTURES: u32 = 4;
 /// The keyframe may come so many pictures late: devices take requests between two pictures.
 const LATE: u32 = 3;
+/// Pictures by which is measured what a picture costs.
+const MEASURED: u32 = 8;
 /// Looking for what came out so often costs less than it may mislead.
 const LOOK: Duration = Duration::from_millis(1);
 
@@ -35,40 +37,16 @@ pub fn encode(
     library: &gst::Library,
     limit: Duration,
 ) -> Result<Vec<SharedPicture>, String> {
-    let deadline = Instant::now() + limit;
-    let output = Arc::<Fanout<EncodedPicture>>::default();
-    let (tell, events) = mpsc::channel();
-    let tell = move |event| {
-        // Refused once the trial is over.
-        let _ = tell.send(event);
-    };
-    let config = Config {
-        backend,
-        size: SIZE,
-        fps: FPS,
-        bitrate: BITRATE,
-    };
-    // Figures of its own: a trial is nobody's mix.
-    let stats = Arc::<Stats>::default();
-    let encoder = Encoder::start(config, library, &stats, output.clone(), Arc::new(tell));
-    let encoder = encoder.map_err(|error| error.to_string())?;
-    let (sender, pictures) = listener();
-    output.attach(ListenerId(0), sender);
-    let mut run = Run {
-        encoder,
-        pictures,
-        events,
-        deadline,
-    };
+    let mut run = Run::start(backend, library, limit)?;
     let mut made = Vec::new();
     for number in 0..PICTURES {
-        made.push(run.step(number, MediaTime(0))?);
+        made.push(run.step(number, MediaTime(0), trial::picture(SIZE, number))?);
     }
     run.encoder.request_keyframe();
     // As much later as it takes for another keyframe to be granted.
     let pause = MediaTime(2 * APART.as_nanos() as u64);
     for number in PICTURES..=PICTURES + LATE {
-        let picture = run.step(number, pause)?;
+        let picture = run.step(number, pause, trial::picture(SIZE, number))?;
         let asked_for = picture.keyframe;
         made.push(picture);
         if asked_for {
@@ -76,6 +54,37 @@ pub fn encode(
         }
     }
     Err("it makes no keyframe when asked for one".into())
+}
+
+/// CPU seconds that encoding a pixel of a full-size mix takes, and what was made. On a machine that
+/// does other things at the same time it may be any number.
+///
+/// # Errors
+/// Says what did not work, as [`encode`].
+pub fn measure(
+    backend: Backend,
+    library: &gst::Library,
+    limit: Duration,
+) -> Result<(f64, Vec<SharedPicture>), String> {
+    let mut run = Run::start(backend, library, limit)?;
+    let (mut made, mut readings) = (Vec::new(), Vec::new());
+    for number in 0..MEASURED {
+        let picture = trial::scenery(SIZE, number);
+        readings.push(process_cpu_seconds());
+        made.push(run.step(number, MediaTime(0), picture)?);
+        readings.push(process_cpu_seconds());
+    }
+    // Making the pictures lies between every other pair.
+    let spent = readings.chunks(2).map(|pair| pair[1] - pair[0]);
+    let sums: Vec<f64> = [0.0]
+        .into_iter()
+        .chain(spent.scan(0.0, |sum, step| {
+            *sum += step;
+            Some(*sum)
+        }))
+        .collect();
+    let picture = trial::middle_step(&sums).ok_or("too few pictures")?;
+    Ok((picture / f64::from(SIZE.width * SIZE.height), made))
 }
 
 struct Run {
@@ -86,10 +95,43 @@ struct Run {
 }
 
 impl Run {
+    fn start(backend: Backend, library: &gst::Library, limit: Duration) -> Result<Self, String> {
+        let deadline = Instant::now() + limit;
+        let output = Arc::<Fanout<EncodedPicture>>::default();
+        let (tell, events) = mpsc::channel();
+        let tell = move |event| {
+            // Refused once the trial is over.
+            let _ = tell.send(event);
+        };
+        let config = Config {
+            backend,
+            size: SIZE,
+            fps: FPS,
+            bitrate: BITRATE,
+        };
+        // Figures of its own: a trial is nobody's mix.
+        let stats = Arc::<Stats>::default();
+        let encoder = Encoder::start(config, library, &stats, output.clone(), Arc::new(tell));
+        let encoder = encoder.map_err(|error| error.to_string())?;
+        let (sender, pictures) = listener();
+        output.attach(ListenerId(0), sender);
+        Ok(Self {
+            encoder,
+            pictures,
+            events,
+            deadline,
+        })
+    }
+
     /// Picture in, picture out.
-    fn step(&mut self, number: u32, later: MediaTime) -> Result<SharedPicture, String> {
+    fn step(
+        &mut self,
+        number: u32,
+        later: MediaTime,
+        picture: Vec<u8>,
+    ) -> Result<SharedPicture, String> {
         let at = MediaTime(later.0 + u64::from(number) * 1_000_000_000 / u64::from(FPS));
-        let mut picture = Buffer::from_mut_slice(trial::picture(SIZE, number));
+        let mut picture = Buffer::from_mut_slice(picture);
         if let Some(buffer) = picture.get_mut() {
             buffer.set_pts(ClockTime::from_nseconds(at.0));
         }

@@ -65,6 +65,43 @@ pub fn picture(Size { width, height }: Size, number: u32) -> Vec<u8> {
     data
 }
 
+/// I420 bytes of the `number`th picture of a scene that costs a codec about what a camera's does:
+/// what stands still has a sensor's noise, and a part in the middle moves.
+pub fn scenery(size: Size, number: u32) -> Vec<u8> {
+    let (width, height) = (size.width as usize, size.height as usize);
+    let mut noise = 0x9e37_79b9_u32 ^ number.wrapping_mul(0x85eb_ca6b);
+    let mut data = Vec::with_capacity(width * height * 3 / 2);
+    let (left, right) = (width / 3, width * 2 / 3);
+    for y in 0..height {
+        for x in 0..width {
+            let moved = match (left..right).contains(&x) && y > height / 4 {
+                true => 3 * number as usize,
+                false => 0,
+            };
+            let (x, y) = (x + moved, y + moved / 2);
+            // Blocks of some size with edges between them, and a fine pattern in each.
+            let block = (x / 24).wrapping_mul(37) ^ (y / 16).wrapping_mul(61);
+            let pattern = (x * y / 16) & 15;
+            noise ^= noise << 13;
+            noise ^= noise >> 17;
+            noise ^= noise << 5;
+            data.push((64 + (block & 127) + pattern + (noise & 3) as usize) as u8);
+        }
+    }
+    data.resize(width * height * 3 / 2, 120);
+    data
+}
+
+/// The middle of how much a counter went up from each reading to the next; none if there are
+/// fewer than three.
+pub fn middle_step(readings: &[f64]) -> Option<f64> {
+    // The first picture is a keyframe, and what is needed once is made with it.
+    let steps = readings.windows(2).skip(1).map(|pair| pair[1] - pair[0]);
+    let mut steps: Vec<f64> = steps.collect();
+    steps.sort_by(f64::total_cmp);
+    steps.get(steps.len() / 2).copied()
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Instant;
@@ -100,6 +137,23 @@ mod tests {
             panic!("tried")
         });
         assert_eq!(absent, Err(Refusal::Absent));
+    }
+
+    #[test]
+    fn a_step_is_that_in_the_middle() {
+        assert_eq!(middle_step(&[0.0, 9.0, 10.0, 11.5, 20.0]), Some(1.5));
+        assert_eq!(middle_step(&[0.0, 9.0]), None);
+    }
+
+    #[test]
+    fn scenery_moves_and_has_noise() {
+        let size = Size::new(96, 64);
+        let (a, b) = (scenery(size, 0), scenery(size, 1));
+        assert_eq!(a.len(), 96 * 64 * 3 / 2);
+        let differ = a.iter().zip(&b).filter(|(a, b)| a != b).count();
+        assert!(differ > 96 * 64 / 2, "{differ}");
+        // Beside what moves, noise alone.
+        assert!((0..32).all(|x| a[x].abs_diff(b[x]) < 4));
     }
 
     #[test]

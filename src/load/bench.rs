@@ -9,10 +9,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, ValueEnum as _};
 use serde::Deserialize;
 
+use super::large::figure::Figure;
+use super::large::{self, Large};
 use super::row::{Kind, Measured, Round, Row};
 use super::verdict::{Verdict, verdicts};
 use super::{Downlink, Options, Quality, Uplink, floor, run};
@@ -46,6 +48,20 @@ pub struct BenchOptions {
     #[arg(long, value_delimiter = ',', value_name = "N,...", value_parser = participants(),
         default_values_t = WORK.map(|(n, _)| n))]
     pub n: Vec<u8>,
+    /// Measure these large meetings; all of them if `only` does not leave everything else out
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "ROW,...", num_args = 0..)]
+    pub large: Option<Vec<Large>>,
+}
+
+impl BenchOptions {
+    /// The large meetings that are asked for.
+    fn large(&self) -> Vec<Large> {
+        let everything = self.only.len() == Kind::value_variants().len();
+        let all = || Large::value_variants().to_vec();
+        self.large
+            .clone()
+            .unwrap_or_else(|| if everything { all() } else { Vec::new() })
+    }
 }
 
 fn participants() -> impl TypedValueParser<Value = u8> {
@@ -74,7 +90,8 @@ pub async fn bench(options: BenchOptions) -> anyhow::Result<bool> {
         }
     }
     let rows: Vec<Row> = all.iter().flat_map(Measured::rows).collect();
-    print(&rows, &verdicts(&rows))
+    let figures = large::measure(&options.large()).await?;
+    print(&rows, &verdicts(&rows), &figures)
 }
 
 /// One round of the same work for everybody who is asked for.
@@ -106,7 +123,7 @@ async fn measure_all(measured: &mut Measured, options: &BenchOptions) -> anyhow:
     Ok(())
 }
 
-fn print(rows: &[Row], verdicts: &[Verdict]) -> anyhow::Result<bool> {
+fn print(rows: &[Row], verdicts: &[Verdict], figures: &[Figure]) -> anyhow::Result<bool> {
     println!("{}", Row::HEAD);
     for row in rows {
         println!("{row}");
@@ -116,10 +133,18 @@ fn print(rows: &[Row], verdicts: &[Verdict]) -> anyhow::Result<bool> {
         println!("{verdict}");
     }
     println!();
+    for figure in figures {
+        println!("{figure}");
+    }
+    println!();
     for row in rows {
         println!("{}", serde_json::to_string(row)?);
     }
-    Ok(verdicts.iter().all(|verdict| verdict.pass))
+    for figure in figures {
+        println!("{}", serde_json::to_string(figure)?);
+    }
+    let reached = verdicts.iter().all(|verdict| verdict.pass);
+    Ok(reached && figures.iter().all(|figure| figure.pass))
 }
 
 /// One round: a server started with these arguments, and a room of load clients in it.
@@ -149,7 +174,7 @@ async fn measure(arguments: Vec<String>, n: u8, fps: u32, seconds: u32) -> anyho
 }
 
 /// A server in a process of its own, ended when this is dropped.
-struct Server {
+pub(super) struct Server {
     child: Child,
     url: String,
 }
@@ -161,7 +186,8 @@ struct Addresses {
 }
 
 impl Server {
-    fn start(arguments: &[String], fps: u32) -> anyhow::Result<Self> {
+    /// Starts this program with these arguments, and waits until it listens.
+    pub(super) fn start(arguments: &[String], fps: u32) -> anyhow::Result<Self> {
         let fps = fps.to_string();
         let any = "127.0.0.1:0";
         // In software, as the floor: what a device does is not to be seen in CPU time.
@@ -187,6 +213,13 @@ impl Server {
             serde_json::from_str(&line).context("reading the server's addresses")?;
         server.url = format!("http://{}", addresses.http);
         Ok(server)
+    }
+}
+
+impl Server {
+    /// `http://host:port`.
+    pub(super) fn url(&self) -> &str {
+        &self.url
     }
 }
 

@@ -1,9 +1,10 @@
 //! One client of the load generator: signalling, a WebRTC connection, what it sends and counts.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
@@ -79,6 +80,10 @@ pub struct Events {
     receiver: Mutex<Receiver>,
     eyes: Option<(Sampler, Arc<Mutex<Watch>>)>,
     keyframe_requested: AtomicBool,
+    /// Nobody sees what is sent.
+    hidden: AtomicBool,
+    /// Payload bytes of video that were sent.
+    sent_video: AtomicU64,
     state: watch::Sender<Option<State>>,
     tiles: watch::Sender<Option<TileMap>>,
     tier: watch::Sender<Option<Tier>>,
@@ -128,6 +133,8 @@ impl Client {
             receiver: Mutex::default(),
             eyes,
             keyframe_requested: AtomicBool::new(false),
+            hidden: AtomicBool::new(false),
+            sent_video: AtomicU64::new(0),
             state,
             tiles: watch::Sender::new(None),
             tier: watch::Sender::new(None),
@@ -177,6 +184,11 @@ impl Client {
     /// What has been received.
     pub fn receiver(&self) -> MutexGuard<'_, Receiver> {
         lock(&self.events.receiver)
+    }
+
+    /// Payload bytes of video that were sent.
+    pub fn sent_video(&self) -> u64 {
+        self.events.sent_video.load(Ordering::Relaxed)
     }
 
     /// What has been seen and heard, if this client decodes.
@@ -247,6 +259,7 @@ async fn take_notices(mut notices: mpsc::Receiver<Message>, events: Arc<Events>)
                 }
                 events.tiles.send_replace(Some(map));
             }
+            Message::Uplink(uplink) => events.show(uplink.bitrate > 0),
             Message::Tier { tier, .. } => {
                 events.tier.send_replace(Some(tier));
             }
@@ -285,6 +298,12 @@ async fn send(
                     frame,
                     captured,
                 } => {
+                    if events.hidden.load(Ordering::Relaxed) {
+                        continue;
+                    }
+                    let picture = &material.clip.pictures[frame as usize];
+                    let bytes: usize = picture.iter().map(Bytes::len).sum();
+                    events.sent_video.fetch_add(bytes as u64, Ordering::Relaxed);
                     let payloads = material.clip.pictures[frame as usize].iter().cloned();
                     let timestamp = captured.rtp_ticks(VIDEO_CLOCK) as u32;
                     connection.send_all(Kind::Video, payloads, timestamp, true, None);
@@ -314,6 +333,14 @@ async fn send(
 }
 
 impl Events {
+    /// Somebody sees, or nobody sees any more, what is sent.
+    fn show(&self, seen: bool) {
+        if self.hidden.swap(!seen, Ordering::Relaxed) && seen {
+            // As an encoder that is turned on again begins.
+            self.keyframe_requested.store(true, Ordering::Relaxed);
+        }
+    }
+
     fn end(&self, why: String) {
         self.ended.send_if_modified(|ended| {
             let first = ended.is_none();

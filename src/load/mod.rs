@@ -35,6 +35,7 @@ pub mod floor;
 pub mod freeze;
 pub mod growth;
 pub mod host;
+pub mod large;
 pub mod mark;
 pub mod metrics;
 pub mod naive;

@@ -87,6 +87,11 @@ impl Pace {
         }
     }
 
+    /// The same, but a keyframe request does this.
+    pub fn on_request(self, on_request: OnRequest) -> Self {
+        Self { on_request, ..self }
+    }
+
     /// When the next thing is due.
     pub fn next(&self) -> MediaTime {
         self.picture_due().min(self.audio_due())

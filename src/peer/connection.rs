@@ -67,6 +67,12 @@ impl Peer {
         self.inner.link.request_keyframe(clock::now());
     }
 
+    /// Asks the client to send at most so many bits a second in all (REMB); nothing happens while
+    /// it sends no video.
+    pub fn limit(&self, bits_per_second: u32) {
+        self.inner.link.limit(bits_per_second);
+    }
+
     /// Sends what comes out of these listeners, instead of what was sent before. Sequence numbers
     /// and timestamps go on across the change.
     pub fn play(

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rtc::interceptor::Packet;
+use rtc::rtcp::payload_feedbacks::receiver_estimated_maximum_bitrate::ReceiverEstimatedMaximumBitrate;
 use tokio::sync::watch;
 
 use super::Uplink;
@@ -200,6 +201,20 @@ impl Link {
         }
         if lock(&self.outbox).want_keyframe(now) {
             self.wire.ring();
+        }
+    }
+
+    /// Asks the other side to send at most so much in all, if it sends video.
+    pub fn limit(&self, bits_per_second: u32) {
+        let source = self.remote_video.load(Ordering::Relaxed);
+        if source != 0 && self.is_connected() {
+            self.send_odd(Packet::Rtcp(vec![Box::new(
+                ReceiverEstimatedMaximumBitrate {
+                    sender_ssrc: self.video.ssrc,
+                    bitrate: bits_per_second as f32,
+                    ssrcs: vec![source],
+                },
+            )]));
         }
     }
 

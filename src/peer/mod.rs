@@ -28,6 +28,7 @@ use std::time::Duration;
 use crate::clock::NtpTime;
 use crate::media::{Kind, RtpPacket, VideoCodec};
 
+pub mod bare;
 mod channel;
 pub mod client;
 mod connection;

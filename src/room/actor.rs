@@ -17,7 +17,10 @@ use crate::mix::plan::{Level, MixEvent, MixId};
 use crate::peer;
 use crate::quiet::{Quiet, REFUSED};
 use crate::room::activity::BLOCK;
+use crate::room::cost::{Account, Full};
+use crate::room::demand::Demand;
 use crate::room::floor::Entry;
+use crate::room::foresee::foresee;
 use crate::room::inspect::{Encoder, Inside};
 use crate::room::links::Links;
 use crate::room::mixes::{Ear, Mix};
@@ -42,6 +45,8 @@ pub const NOTICES: usize = 256;
 const RESTART_AFTER: Duration = Duration::from_secs(1);
 /// How often counters that nobody waits for are moved into the figures.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
+/// A room in which nothing happens for this long has its final shape.
+const SETTLED: Duration = Duration::from_secs(10);
 /// How often what packets claim about loudness is looked at: a block of
 /// [`activity`](crate::room::activity).
 const CLAIMS: Duration = BLOCK;
@@ -84,6 +89,8 @@ pub enum Command {
         /// Gets everybody; dropped if they are not here any more.
         reply: oneshot::Sender<Vec<Person>>,
     },
+    /// Somebody is not told how much video they should send, other than by RTCP.
+    Terse(ParticipantId),
     /// What somebody wishes to see.
     View(ParticipantId, View),
     /// How loud somebody wants to hear somebody, in percent; the reply is whether they are here.
@@ -232,6 +239,8 @@ struct Member {
     connected: bool,
     /// Nothing has come from them for seconds.
     away: bool,
+    /// Their client reads no messages.
+    terse: bool,
     /// Trouble with their microphone and their camera.
     failing: [Quiet; 2],
     _counted: Option<Counted>,
@@ -250,6 +259,10 @@ pub struct Room {
     shown: HashMap<MixId, (u64, MediaTime)>,
     speaking: Vec<ParticipantId>,
     links: Links,
+    /// The room does without something because of the load.
+    gives_way: Option<Counted>,
+    /// What the room costs.
+    account: Account,
     context: Arc<Context>,
     commands: mpsc::WeakSender<Command>,
     inbox: mpsc::Receiver<Command>,
@@ -280,6 +293,8 @@ impl Room {
             shown: HashMap::new(),
             speaking: Vec::new(),
             links: Links::default(),
+            gives_way: None,
+            account: context.ledger.open(),
             context,
             commands: weak,
             inbox,
@@ -320,10 +335,7 @@ impl Room {
                     None => return,
                 },
                 () = sleep => self.apply(Event::Wake),
-                _ = housekeeping.tick() => {
-                    self.wiring.count_drops();
-                    self.look_at_links();
-                }
+                _ = housekeeping.tick() => self.keep_house(),
                 _ = claims.tick() => {
                     let claims = self.wiring.take_claims();
                     self.apply(Event::Claims(claims));
@@ -351,6 +363,7 @@ impl Room {
                 let _ = reply.send(self.say(id, say));
             }
             Command::Resumed { id, reply } => self.resumed(id, reply),
+            Command::Terse(id) => self.terse(id),
             Command::View(id, view) => self.apply(Event::View { id, view }),
             Command::Volume {
                 id,
@@ -371,7 +384,7 @@ impl Room {
                     self.announce();
                 }
             }
-            Command::Load(used) => self.apply(Event::Load(used)),
+            Command::Load(used) => self.load(used),
             Command::Leave(id) => self.leave(id),
             Command::Uplink(id, event) => self.uplink(id, event),
             Command::Media(event) => self.media(event),
@@ -444,6 +457,19 @@ impl Room {
         }
     }
 
+    /// So much of what the processor may do is done.
+    fn load(&mut self, used: f32) {
+        let before = self.state.gives_way();
+        self.apply(Event::Load(used));
+        let step = self.state.gives_way();
+        if step != before {
+            let without = step.name();
+            tracing::info!(room = %self.name, used, without = without.unwrap_or("nothing"), "load");
+            let gauge = without.map(|step| self.context.stats.budget.giving_way(step));
+            self.gives_way = gauge.map(Counted::new);
+        }
+    }
+
     /// Says goodbye and ends what the members' connections would keep alive until they close.
     fn shut_down(&mut self) {
         let bye = Message::Bye {
@@ -476,8 +502,30 @@ impl Room {
                 return;
             }
         }
-        let (host, view) = (join.host, join.view);
-        if let Some(before) = self.talk.enter(clock::now(), id, join.session, host, view) {
+        let mut event = Event::Joined {
+            id,
+            name: join.name,
+            view: join.view,
+            audio: join.audio,
+            video: join.video,
+            portrait: join.portrait,
+        };
+        let view = View {
+            overlay: join.overlay.then_some(true),
+            quality: (join.quality != Quality::default()).then_some(join.quality),
+            ..View::default()
+        };
+        if let Err(full) = self.fits(join.session.as_ref(), &event, view) {
+            tracing::warn!(room = %self.name, %full, "somebody was not let in");
+            let refusal = refuse(ErrorCode::NoRoom, &full.to_string());
+            let _ = reply.send(Err(refusal));
+            return;
+        }
+        let (host, only_watches) = (join.host, join.view);
+        if let Some(before) = self
+            .talk
+            .enter(clock::now(), id, join.session, host, only_watches)
+        {
             self.dismiss(before, ByeReason::Replaced);
         }
         let commands = self.commands.clone();
@@ -492,25 +540,17 @@ impl Room {
             notices: join.notices,
             connected: false,
             away: false,
+            terse: false,
             failing: Default::default(),
-            _counted: (!join.view).then(|| Counted::new(participants.clone())),
+            _counted: (!only_watches).then(|| Counted::new(participants.clone())),
         };
         self.members.insert(id, member);
         self.wiring.seat(id, uplink.clone());
-        self.apply(Event::Joined {
-            id,
-            name: join.name,
-            view: join.view,
-            audio: join.audio && !self.talk.floor.silenced(id),
-            video: join.video,
-            portrait: join.portrait,
-        });
-        if join.overlay || join.quality != Quality::default() {
-            let view = View {
-                overlay: Some(join.overlay),
-                quality: Some(join.quality),
-                ..View::default()
-            };
+        if let Event::Joined { audio, .. } = &mut event {
+            *audio &= !self.talk.floor.silenced(id);
+        }
+        self.apply(event);
+        if view != View::default() {
             self.apply(Event::View { id, view });
         }
         if self.sign.is_on() {
@@ -572,6 +612,23 @@ impl Room {
                 self.tell(*id, Message::Waiting { waiting });
             }
         }
+    }
+
+    /// Whether the budget has room for the room with this newcomer. Who comes back takes the place
+    /// of who they were.
+    fn fits(&self, session: Option<&SessionKey>, event: &Event, view: View) -> Result<(), Full> {
+        let Event::Joined { id, .. } = *event else {
+            return Ok(());
+        };
+        let (now, mut after) = (clock::now(), self.state.clone());
+        if let Some(id) = session.and_then(|session| self.talk.floor.seat(session)) {
+            after.apply(now, Event::Left { id });
+        }
+        after.apply(now, event.clone());
+        after.apply(now, Event::View { id, view });
+        // By then they are on stage, if they ever are.
+        after.apply(now.plus(SETTLED), Event::Wake);
+        self.account.admit(&foresee(&after))
     }
 
     /// Microphone and camera as their user set them, and as a host allows.
@@ -636,6 +693,38 @@ impl Room {
         }
     }
 
+    fn keep_house(&mut self) {
+        self.look_at_links();
+        self.wiring.count_drops();
+        // RTCP may be lost, and says nothing of how long it holds.
+        let terse = self.members.iter().filter(|(_, member)| member.terse);
+        for id in terse.map(|(id, _)| *id) {
+            self.limit(id);
+        }
+    }
+
+    fn terse(&mut self, id: ParticipantId) {
+        if let Some(member) = self.members.get_mut(&id) {
+            member.terse = true;
+            self.limit(id);
+        }
+    }
+
+    /// Asks somebody for so much video from now on.
+    fn ask_for(&self, id: ParticipantId, demand: Demand) {
+        self.tell(id, Message::Uplink(demand.into()));
+        if self.members.get(&id).is_some_and(|member| member.terse) {
+            self.limit(id);
+        }
+    }
+
+    /// The same in RTCP.
+    fn limit(&self, id: ParticipantId) {
+        if let (Some(demand), Some(peer)) = (self.state.demand(id), self.wiring.peer(id)) {
+            peer.limit(demand.with_sound());
+        }
+    }
+
     fn dismiss_all(&mut self, reason: ByeReason) {
         self.waiting.tell(&Message::Bye { reason });
         for id in self.members.keys().copied().collect::<Vec<_>>() {
@@ -661,6 +750,9 @@ impl Room {
         self.tell(id, self.sign.message());
         let speaking = self.speaking.clone();
         self.tell(id, Message::Speaking { speaking });
+        if let Some(demand) = self.state.demand(id) {
+            self.tell(id, Message::Uplink(demand.into()));
+        }
         for line in self.talk.history() {
             self.tell(id, line);
         }
@@ -839,6 +931,10 @@ impl Room {
             self.summary
                 .send_modify(|summary| summary.encoders = encoders);
         }
+        if effects.iter().any(Effect::costs) {
+            let work = foresee(&self.state);
+            self.account.commit(&work);
+        }
         for effect in &effects {
             match effect {
                 Effect::ListenVideo(who, Some(mix)) => self.send_tiles(*mix, Some(*who)),
@@ -846,6 +942,7 @@ impl Room {
                     self.shown.remove(mix);
                 }
                 Effect::Announce => self.announce(),
+                Effect::Uplink(id, demand) => self.ask_for(*id, *demand),
                 Effect::Tier(who) => {
                     self.serve(*who);
                     self.tell_tier(*who);

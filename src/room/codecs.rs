@@ -8,6 +8,7 @@ use crate::encode::{self, backend};
 use crate::gst::choice::{Candidate, Choice, Refusal};
 use crate::gst::{Library, trial};
 use crate::media::{SharedPicture, VideoCodec};
+use crate::room::cost::{Pixel, Prices};
 use crate::stats::Stats;
 
 /// How long a trial of hardware may take. They take a tenth of a second; some drivers wake up
@@ -23,6 +24,9 @@ pub struct Codecs {
     h264: video::Backend,
     vp8: video::Backend,
 }
+
+/// CPU seconds of encoding a second of Opus on the machine whose prices are the usual ones.
+const OPUS: f64 = 0.012;
 
 type Pictures = Vec<SharedPicture>;
 
@@ -63,6 +67,49 @@ impl Codecs {
             h264: decoder(VideoCodec::H264, chosen.h264),
             vp8: decoder(VideoCodec::Vp8, chosen.vp8),
         })
+    }
+
+    /// Measures what these cost, which takes some tenths of a second. What cannot be measured is
+    /// taken to cost what it usually does.
+    pub fn prices(&self, library: &Library) -> Prices {
+        let coded = |codec| {
+            let encoder = self.encoder(codec)?;
+            let measured = {
+                let (library, limit) = (library.clone(), limit(encoder.is_hardware()));
+                trial::attempt(encoder, limit, move |limit| {
+                    encode::trial::measure(encoder, &library, limit)
+                })
+            };
+            let (encode, stream) = measured.ok()?;
+            let decoder = self.decoder(codec);
+            let measured = {
+                let (library, limit) = (library.clone(), limit(decoder.is_hardware()));
+                trial::attempt(decoder, limit, move |limit| {
+                    video::trial::measure(decoder, &library, &stream, limit)
+                })
+            };
+            let size = encode::trial::SIZE;
+            let decode = measured.ok()? / f64::from(size.width * size.height);
+            Some((encode, decode))
+        };
+        // Not a number is not credible.
+        let coded = |codec| coded(codec).unwrap_or((f64::NAN, f64::NAN));
+        let (h264, vp8) = (coded(VideoCodec::H264), coded(VideoCodec::Vp8));
+        let opus = encode::audio::measure().map_or(f64::NAN, |spent| spent / OPUS);
+        let prices = Prices {
+            encode: Pixel {
+                h264: h264.0,
+                vp8: vp8.0,
+            },
+            decode: Pixel {
+                h264: h264.1,
+                vp8: vp8.1,
+            },
+            slowness: opus,
+        };
+        let prices = prices.measured();
+        tracing::debug!(?prices, "what things cost here");
+        prices
     }
 
     /// Those in software, untried.

@@ -4,6 +4,7 @@
 use crate::id::{DisplayName, OutputId, ParticipantId, Source};
 use crate::media::{Kind, Layout, Quality, Rect, Size, Tier, VideoCodec};
 use crate::mix::plan::{Level, MixId};
+use crate::room::demand::Demand;
 use crate::room::output::Wish;
 use crate::room::speaker::Claims;
 use crate::room::tier::Tiers;
@@ -310,6 +311,15 @@ pub enum Effect {
     Announce,
     /// What somebody gets has changed: tell them.
     Tier(ParticipantId),
+    /// Ask somebody for so much video from now on.
+    Uplink(ParticipantId, Demand),
+}
+
+impl Effect {
+    /// Whether there may be more, or less, to do from then on.
+    pub fn costs(&self) -> bool {
+        !matches!(self, Self::Replan | Self::Uplink(..))
+    }
 }
 
 /// One tile of an arrangement.

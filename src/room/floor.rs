@@ -287,7 +287,8 @@ impl Floor {
         Ok(verdict)
     }
 
-    fn seat(&self, key: &SessionKey) -> Option<ParticipantId> {
+    /// Who is here with this session.
+    pub fn seat(&self, key: &SessionKey) -> Option<ParticipantId> {
         let mut here = self.here.iter();
         here.find(|(_, here)| here.session.as_ref() == Some(key))
             .map(|(id, _)| *id)

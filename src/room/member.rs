@@ -115,6 +115,12 @@ impl Member {
         answer.await.unwrap_or(false)
     }
 
+    /// Tells the room that this client reads no messages: how much video it should send is said in
+    /// RTCP.
+    pub async fn terse(&self) {
+        let _ = self.room.send(Command::Terse(self.id)).await;
+    }
+
     /// Tells the room what this one wishes to see.
     pub async fn view(&self, view: View) {
         let _ = self.room.send(Command::View(self.id, view)).await;

@@ -44,7 +44,7 @@ impl<K> Mix<K> {
 }
 
 /// The mixes of one kind.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Mixes<K> {
     by_id: BTreeMap<MixId, Mix<K>>,
     next: u64,

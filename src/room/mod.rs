@@ -7,17 +7,23 @@
 //! say and do what is [`floor`]'s; both are pure, too. [`codecs`] chooses at start who encodes and
 //! decodes. What listens without being in is an [`output`]. How good the connections are is
 //! [`links`]'s to say. Who wants in and has to be let is [`waiting`]; what the operator sees of a
-//! room is [`inspect`]'s.
+//! room is [`inspect`]'s. [`foresee`] says what a room will have to do and [`cost`] what that costs,
+//! before somebody is let in; [`load`] watches the processor, and [`budget`] is what a room does
+//! without for it; [`demand`] is what senders are asked for.
 
 pub mod activity;
 pub mod actor;
 pub mod arrange;
 pub mod budget;
 pub mod codecs;
+pub mod cost;
+pub mod demand;
 pub mod event;
 pub mod floor;
+pub mod foresee;
 pub mod inspect;
 pub mod links;
+pub mod load;
 pub mod member;
 pub mod mixes;
 mod names;

@@ -9,14 +9,17 @@ use futures_util::future::join_all;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use crate::clock;
 use crate::id::{DisplayName, OutputId, ParticipantId, RoomName, SessionKey};
 use crate::media::Quality;
 use crate::peer;
 use crate::room::actor::{Answer, Command, Handle, Join, NOTICES, Room, Summary};
+use crate::room::cost::Full;
+use crate::room::foresee::foresee;
 use crate::room::inspect::Inside;
 use crate::room::member::Member;
 use crate::room::output::{self, Output};
-use crate::room::state::{Change, Settings};
+use crate::room::state::{Change, Event, Settings, State};
 use crate::room::talk::{Refusal, Say, refuse};
 use crate::room::wiring::Context;
 use crate::signalling::{ErrorCode, Message, Person};
@@ -299,6 +302,35 @@ impl Registry {
         }
     }
 
+    /// Whether the budget has room for one more meeting of two.
+    ///
+    /// # Errors
+    /// If it has not.
+    pub fn has_room(&self) -> Result<(), Full> {
+        let mut state = State::new(self.settings.clone());
+        for id in [1, 2].map(ParticipantId) {
+            let joined = Event::Joined {
+                id,
+                name: DisplayName::new("somebody").expect("a valid name"),
+                view: false,
+                audio: true,
+                video: true,
+                portrait: false,
+            };
+            state.apply(clock::now(), joined);
+        }
+        let work = foresee(&state);
+        self.context.ledger.fits(&work)
+    }
+
+    /// Tells every room how much of what the processor may do is done; 1: all of it.
+    pub fn tell_load(&self, load: f32) {
+        for room in self.lock().values() {
+            // A room whose inbox is full has other worries, and is told again soon.
+            let _ = room.handle.commands.try_send(Command::Load(load));
+        }
+    }
+
     async fn tell(&self, room: &RoomName, command: Command) -> bool {
         let commands = {
             let rooms = self.lock();
@@ -439,6 +471,7 @@ impl Registry {
 mod tests {
     use super::*;
     use crate::mix::plan::MixEvent;
+    use crate::room::cost::{Ledger, Prices};
     use crate::room::wiring::MediaEvent;
     use crate::signalling::ByeReason;
     use crate::stats::Stats;
@@ -453,6 +486,7 @@ mod tests {
         let engine = peer::Engine::bind(transport, stats.clone()).await;
         let context = Context {
             library: crate::gst::Library::embedded(),
+            ledger: Ledger::new(1_000.0, Prices::default(), stats.clone()),
             stats,
             codecs: crate::room::codecs::Codecs::software(),
             fps: 25,

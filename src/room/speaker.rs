@@ -66,7 +66,7 @@ impl Decoded {
 }
 
 /// Everybody who may speak.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Speakers {
     people: BTreeMap<ParticipantId, Speaker>,
     dominant: Option<ParticipantId>,

@@ -29,7 +29,7 @@ pub struct Wish {
 }
 
 /// The places, in reading order.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Stage {
     /// None: its holder left, and the next reflow closes the gap.
     places: Vec<Option<Holder>>,

@@ -14,7 +14,8 @@ use crate::media::{Kind, Layout, Quality, Rect, Tier, VideoCodec};
 use crate::mix::beside;
 use crate::mix::plan::{Level, MixId};
 use crate::room::arrange::{Cast, effective};
-use crate::room::budget::Budget;
+use crate::room::budget::{Budget, Step};
+use crate::room::demand::{Demand, Demands};
 use crate::room::mixes::{Ear, Mixes};
 use crate::room::names;
 use crate::room::output::Wish as OutputWish;
@@ -92,7 +93,7 @@ impl Person {
 }
 
 /// A room.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct State {
     settings: Settings,
     /// In the order they came: ids only ever grow.
@@ -105,6 +106,7 @@ pub struct State {
     few: Stage,
     speakers: Speakers,
     budget: Budget,
+    demands: Demands,
     /// Nobody gets a better tier.
     cap: Tier,
     /// Who stands large, since when.
@@ -128,6 +130,7 @@ impl State {
             few: Stage::default(),
             speakers: Speakers::default(),
             budget: Budget::default(),
+            demands: Demands::default(),
             cap: Tier::High,
             large: None,
             decoding: BTreeSet::new(),
@@ -173,7 +176,7 @@ impl State {
         effects.extend(video.closed.into_iter().map(Effect::CloseVideo));
         effects.extend(audio.closed.into_iter().map(Effect::CloseAudio));
         let (rearranged, announce) = (self.arrange(), noted == Noted::People);
-        let rearranged = rearranged || noted == Noted::Volume;
+        let rearranged = rearranged || matches!(noted, Noted::Volume | Noted::Rate);
         // Mute changes the sources of a sum without changing any mix.
         if rearranged || announce || !effects.is_empty() {
             effects.push(Effect::Replan);
@@ -182,6 +185,8 @@ impl State {
             effects.push(Effect::Announce);
         }
         effects.extend(self.tell_tiers());
+        let asked = self.demands.follow(now, &self.needed()).into_iter();
+        effects.extend(asked.map(|(id, demand)| Effect::Uplink(id, demand)));
         effects
     }
 
@@ -191,8 +196,9 @@ impl State {
         let kept = kept.filter_map(|(_, p)| p.own_sum_until).min();
         let large = self.large.filter(|(id, _)| self.wants_large() != Some(*id));
         let large = large.map(|(_, since)| since.plus(LARGE));
-        let times = [kept, large, self.stage.wake_at(), self.few.wake_at()];
-        times.into_iter().flatten().min()
+        let staged = [self.stage.wake_at(), self.few.wake_at()];
+        let times = [kept, large, self.demands.wake_at()].into_iter();
+        times.chain(staged).flatten().min()
     }
 
     /// Everybody, in the order they came.
@@ -224,7 +230,7 @@ impl State {
     pub fn given(&self, id: ParticipantId) -> Option<Given> {
         let person = self.people.get(&id)?;
         let (tiers, quality) = (&self.settings.tiers, person.quality);
-        let (tier, because) = tiers.pick(quality, person.line, self.cap);
+        let (tier, because) = tiers.pick(quality, person.line, self.most());
         let bitrate = tiers.bitrate(tier);
         Some(Given {
             tier,
@@ -238,7 +244,7 @@ impl State {
     pub fn best(&self, id: ParticipantId) -> Option<Tier> {
         let person = self.people.get(&id)?;
         let tiers = &self.settings.tiers;
-        Some(tiers.pick(person.quality, Tier::High, self.cap).0)
+        Some(tiers.pick(person.quality, Tier::High, self.most()).0)
     }
 
     /// Who speaks.
@@ -249,6 +255,11 @@ impl State {
     /// Whether a track is decoded.
     pub fn decodes(&self, id: ParticipantId, kind: Kind) -> bool {
         self.decoding.contains(&(id, kind))
+    }
+
+    /// What somebody's video was asked for last; none while they send none.
+    pub fn demand(&self, id: ParticipantId) -> Option<Demand> {
+        self.demands.of(id)
     }
 
     /// What the room is like.
@@ -390,8 +401,12 @@ impl State {
                 true
             }
             Event::Load(used) => {
+                let before = self.gives_way();
                 self.budget.load(now, used);
-                false
+                return match self.gives_way() == before {
+                    true => Noted::Other,
+                    false => Noted::Rate,
+                };
             }
             Event::Output { id, wish } => {
                 match wish {
@@ -540,8 +555,43 @@ impl State {
         match self.settings.policy {
             MixPolicy::Personal => true,
             MixPolicy::Common => false,
-            MixPolicy::Auto => !self.budget.is_tight(),
+            MixPolicy::Auto => self.budget.step() < Step::Personal,
         }
+    }
+
+    /// What the room does without because of the load.
+    pub fn gives_way(&self) -> Step {
+        self.budget.step()
+    }
+
+    /// What everybody's video is needed for. Who is on stage may be seen by a newcomer at any
+    /// time, even if nobody sees them now.
+    fn needed(&self) -> BTreeMap<ParticipantId, Demand> {
+        let sending = self.people.iter().filter(|(_, p)| p.has_video && !p.view);
+        let least = |id: &ParticipantId| match self.stage.sources().any(|s| s.who == *id) {
+            true => Demand::least(),
+            false => Demand::HIDDEN,
+        };
+        let mut needed: BTreeMap<_, _> = sending.map(|(id, _)| (*id, least(id))).collect();
+        let slow = if self.gives_way() >= Step::Pictures {
+            2
+        } else {
+            1
+        };
+        for (id, mix) in self.video.iter() {
+            let fps = (mix.key.fps / slow).max(1);
+            let places = self.arrangements.get(&id).map(|a| a.places.as_slice());
+            for place in places.unwrap_or_default() {
+                let who = place.source.who;
+                let sent = |person: &Person| person.shares == place.source.share;
+                if self.people.get(&who).is_some_and(sent)
+                    && let Some(needed) = needed.get_mut(&who)
+                {
+                    *needed = needed.or(Demand::of(place.rect, fps));
+                }
+            }
+        }
+        needed
     }
 
     /// Who holds the floor, if they are on stage.
@@ -599,7 +649,7 @@ impl State {
 
     fn tier(&self, person: &Person) -> Tier {
         let tiers = &self.settings.tiers;
-        tiers.pick(person.quality, person.line, self.cap).0
+        tiers.pick(person.quality, person.line, self.most()).0
     }
 
     /// Tells everybody what they get, once they are connected, and when that changes.
@@ -649,7 +699,8 @@ impl State {
         let mut mixes = self.video.iter();
         let shared = mixes.find(|(_, mix)| Some(mix.key) == key);
         let others = |ear: &Ear| *ear != Ear::Person(id);
-        !self.budget.is_tight() && shared.is_some_and(|(_, mix)| mix.listeners.iter().any(others))
+        self.gives_way() < Step::Personal
+            && shared.is_some_and(|(_, mix)| mix.listeners.iter().any(others))
     }
 
     /// Those who are apart see what the others see where these get a keyframe anyway, because
@@ -711,6 +762,25 @@ impl State {
         })?;
         let apart = person.apart && own.is_none();
         Some(VideoKey { apart, ..key })
+    }
+
+    /// The best tier that anybody gets.
+    fn most(&self) -> Tier {
+        self.cap.min(self.gives_way().tier())
+    }
+
+    /// The picture each listener will see once all are connected, with this codec if they have not
+    /// chosen yet, and the policy has given way.
+    pub fn foreseen_video(&self, codec: VideoCodec) -> BTreeMap<Ear, VideoKey> {
+        let mut foreseen = self.clone();
+        if foreseen.settings.policy == MixPolicy::Auto {
+            foreseen.settings.policy = MixPolicy::Common;
+        }
+        for person in foreseen.people.values_mut() {
+            person.receives_video.get_or_insert(codec);
+            person.apart = false;
+        }
+        foreseen.wanted_video()
     }
 
     /// The picture each listener is to see.
@@ -830,5 +900,7 @@ enum Noted {
     Sound,
     /// How loud somebody is for somebody.
     Volume,
+    /// How many pictures there are.
+    Rate,
     Other,
 }

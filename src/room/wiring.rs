@@ -17,7 +17,9 @@ use crate::media::{EncodedAudio, EncodedPicture, Fanned, Fit, Kind, Tier, VideoC
 use crate::mix;
 use crate::mix::plan::{self, MixEvent, MixId};
 use crate::peer::Peer;
+use crate::room::budget::Step;
 use crate::room::codecs::Codecs;
+use crate::room::cost::Ledger;
 use crate::room::links::Reception;
 use crate::room::mixes::Mix;
 use crate::room::output::{Ended, Feed};
@@ -40,6 +42,8 @@ pub struct Context {
     pub codecs: Codecs,
     /// Pictures a second at most.
     pub fps: u32,
+    /// What all rooms cost together.
+    pub ledger: Arc<Ledger>,
 }
 
 /// What happens in the pipelines of a room.
@@ -313,7 +317,8 @@ impl Wiring {
                     self.audio.remove(mix);
                 }
                 Effect::Replan => self.publish(state),
-                Effect::Announce | Effect::Tier(_) => {}
+                // Said, not done.
+                Effect::Announce | Effect::Tier(_) | Effect::Uplink(..) => {}
             }
         }
     }
@@ -521,8 +526,12 @@ impl Wiring {
                 output: out.encoder.as_ref()?.input(),
             })
         });
+        let period = Duration::from_secs(1) / self.context.fps.max(1);
         plan::VideoPlan {
-            period: Duration::from_secs(1) / self.context.fps.max(1),
+            period: match state.gives_way() >= Step::Pictures {
+                true => period * 2,
+                false => period,
+            },
             mixes: mixes.collect(),
         }
     }

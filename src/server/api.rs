@@ -12,11 +12,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::RoomName;
 use crate::room::actor::Summary;
+use crate::room::cost::Full;
 use crate::room::event::Change;
 use crate::room::registry::Phase;
 use crate::server::admin::allowed;
 use crate::server::auth::{Denied, Role, TOKEN_MAX_AGE};
 use crate::server::{App, security};
+
+/// When to try again where there is no room now: a restart is over by then, and some meeting may
+/// be.
+const RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// A refusal in the shape of RFC 9457.
 #[derive(Debug, Serialize)]
@@ -54,14 +59,18 @@ impl IntoResponse for Problem {
         let mut response = (status, kind, Json(self)).into_response();
         // RFC 9110 sections 11.6.1 and 10.2.3, seconds.
         let more = match status {
-            StatusCode::UNAUTHORIZED => Some((header::WWW_AUTHENTICATE, "Bearer")),
-            StatusCode::TOO_MANY_REQUESTS => Some((header::RETRY_AFTER, "1")),
-            StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, "5")),
+            StatusCode::UNAUTHORIZED => {
+                Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
+            }
+            StatusCode::TOO_MANY_REQUESTS => Some((header::RETRY_AFTER, HeaderValue::from(1))),
+            StatusCode::SERVICE_UNAVAILABLE => {
+                let after = HeaderValue::from(RETRY_AFTER.as_secs());
+                Some((header::RETRY_AFTER, after))
+            }
             _ => None,
         };
         if let Some((name, value)) = more {
-            let headers = response.headers_mut();
-            headers.insert(name, HeaderValue::from_static(value));
+            response.headers_mut().insert(name, value);
         }
         response
     }
@@ -205,6 +214,10 @@ pub async fn host(
         .rooms
         .summary(&room)
         .is_some_and(|room| room.participants > 0);
+    if !begun {
+        let full = |full: Full| Problem::new(StatusCode::SERVICE_UNAVAILABLE, full.to_string());
+        app.rooms.has_room().map_err(full)?;
+    }
     if begun || !app.openings.first(&room, Instant::now()) {
         let detail = "somebody else has opened this room".to_owned();
         return Err(Problem::new(StatusCode::CONFLICT, detail));

@@ -526,6 +526,7 @@ fn closes(code: ErrorCode) -> bool {
             | ErrorCode::Forbidden
             | ErrorCode::RateLimited
             | ErrorCode::Unavailable
+            | ErrorCode::NoRoom
             | ErrorCode::TimedOut
             | ErrorCode::Locked
             | ErrorCode::Removed

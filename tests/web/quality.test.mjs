@@ -38,7 +38,7 @@ test('only a device that goes on dropping pictures is told so', () => {
 
 test('what is sent follows the tile, and stops where nobody sees it', () => {
   assert.deepEqual(encoding('camera', null, 360), { active: true, maxBitrate: 1_200_000, maxFramerate: 30, scaleResolutionDownBy: 1 });
-  assert.deepEqual(encoding('camera', { height: 180, fps: 20, bitrate: 300_000 }, 360), { active: true, maxBitrate: 300_000, maxFramerate: 20, scaleResolutionDownBy: 2 });
+  assert.deepEqual(encoding('camera', { height: 180, fps: 20, bitrate: 300_000 }, 360), { active: true, maxBitrate: 300_000, maxFramerate: 24, scaleResolutionDownBy: 2 });
   assert.equal(encoding('camera', { height: 720, fps: 25, bitrate: 9_000_000 }, 360).scaleResolutionDownBy, 1, 'never enlarged');
   assert.equal(encoding('camera', { height: 720, fps: 25, bitrate: 9_000_000 }, 360).maxBitrate, 1_200_000);
   assert.equal(encoding('camera', { height: 0, fps: 0, bitrate: 0 }, 360).active, false);

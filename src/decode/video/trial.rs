@@ -9,7 +9,7 @@ use super::{Backend, Decoder, Event, Frame};
 use crate::clock;
 use crate::gst::{Library, trial};
 use crate::media::{RtpPacket, SharedPicture, Size, VIDEO_CLOCK};
-use crate::stats::Stats;
+use crate::stats::{Stats, process_cpu_seconds};
 
 /// Looking for what came out so often costs less than it may mislead.
 const LOOK: Duration = Duration::from_millis(1);
@@ -25,6 +25,36 @@ pub fn decode(
     pictures: &[SharedPicture],
     size: Size,
     limit: Duration,
+) -> Result<(), String> {
+    each(backend, library, pictures, limit, |frame| look(frame, size))
+}
+
+/// CPU seconds that decoding one of these pictures takes. On a machine that does other things at
+/// the same time it may be any number.
+///
+/// # Errors
+/// Says what did not work, as [`decode`].
+pub fn measure(
+    backend: Backend,
+    library: &Library,
+    pictures: &[SharedPicture],
+    limit: Duration,
+) -> Result<f64, String> {
+    let mut readings = vec![process_cpu_seconds()];
+    each(backend, library, pictures, limit, |_| {
+        readings.push(process_cpu_seconds());
+        Ok(())
+    })?;
+    trial::middle_step(&readings).ok_or_else(|| "too few pictures".into())
+}
+
+/// Decodes one picture after the other and hands each over as it comes out.
+fn each(
+    backend: Backend,
+    library: &Library,
+    pictures: &[SharedPicture],
+    limit: Duration,
+    mut decoded: impl FnMut(&Frame) -> Result<(), String>,
 ) -> Result<(), String> {
     let deadline = Instant::now() + limit;
     let (tell, events) = mpsc::channel();
@@ -60,7 +90,7 @@ pub fn decode(
             std::thread::sleep(LOOK);
         };
         last = Some(frame.serial);
-        look(&frame, size)?;
+        decoded(&frame)?;
     }
     Ok(())
 }

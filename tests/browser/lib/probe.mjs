@@ -278,7 +278,7 @@ export function probe() {
             });
           }
           if (entry.type === 'outbound-rtp') {
-            result.sent[entry.kind] = { codec, packets: entry.packetsSent, width: entry.frameWidth, height: entry.frameHeight };
+            result.sent[entry.kind] = { codec, packets: entry.packetsSent, bytes: entry.bytesSent, width: entry.frameWidth, height: entry.frameHeight };
           }
         }
       }

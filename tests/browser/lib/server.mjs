@@ -39,10 +39,11 @@ export async function startServer(folder, args = [], wrap = (command) => command
   return new Server(child, exited, http.startsWith('http') ? http : `http://${http}`, log);
 }
 
-// Free ports of the loopback, unless something else is asked for.
+// Free ports of the loopback, and room for every meeting however small the machine is, unless
+// something else is asked for.
 function listen(args) {
-  const any = ['--listen', '--rtc-listen'].filter((option) => !args.includes(option));
-  return any.flatMap((option) => [option, '127.0.0.1:0']);
+  const usual = [['--listen', '127.0.0.1:0'], ['--rtc-listen', '127.0.0.1:0'], ['--cpu-budget', '64']];
+  return usual.filter(([option]) => !args.includes(option)).flat();
 }
 
 class Server {
