@@ -14,6 +14,7 @@ use crate::encode::choice::Family;
 use crate::media::Layout;
 use crate::room::state::MixPolicy;
 use crate::signalling::IceServer;
+use crate::stream::push::allowed::{Allowed, Pattern};
 
 /// Settings as they are written down: whatever is absent has a default.
 #[derive(Debug, Clone, Default, Args, Deserialize)]
@@ -98,6 +99,24 @@ pub struct Written {
     /// [default: 0]
     #[arg(long, env = "QUILT_DRAIN_TIMEOUT", value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(0..=86_400))]
     pub drain_timeout: Option<u32>,
+    /// Origin whose pages may play HLS from here, such as https://tv.example; * for any; repeatable.
+    /// With an API key all may, by a token
+    #[arg(
+        long,
+        env = "QUILT_HLS_ORIGIN",
+        value_name = "ORIGIN",
+        value_delimiter = ','
+    )]
+    pub hls_origin: Option<Vec<String>>,
+    /// Where rooms may be pushed to: a host name, *.domain, an address or a network such as
+    /// 10.0.0.0/8; repeatable. Without, every public address; private ones only if they are named
+    #[arg(
+        long,
+        env = "QUILT_OUTPUT_ALLOW",
+        value_name = "TARGET",
+        value_delimiter = ','
+    )]
+    pub output_allow: Option<Vec<Pattern>>,
     /// Fill a room called demo with four synthetic participants
     #[arg(long, env = "QUILT_DEMO", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub demo: Option<bool>,
@@ -166,6 +185,10 @@ pub struct Settings {
     pub tls: Option<Tls>,
     /// How long meetings may go on once the server is told to stop.
     pub drain_timeout: Duration,
+    /// Origins whose pages may play HLS.
+    pub hls_origins: Vec<String>,
+    /// Where rooms may be pushed to.
+    pub output_allow: Allowed,
     /// Synthetic participants.
     pub demo: bool,
 }
@@ -353,6 +376,8 @@ impl Written {
             tls_key: self.tls_key.or(below.tls_key),
             tls: self.tls.or(below.tls),
             drain_timeout: self.drain_timeout.or(below.drain_timeout),
+            hls_origin: self.hls_origin.or(below.hls_origin),
+            output_allow: self.output_allow.or(below.output_allow),
             demo: self.demo.or(below.demo),
         }
     }
@@ -384,6 +409,8 @@ impl Written {
             pipelines_dir: self.pipelines_dir,
             tls: certificate(self.tls_cert, self.tls_key, self.tls)?,
             drain_timeout: Duration::from_secs(drain_timeout.into()),
+            hls_origins: self.hls_origin.unwrap_or_default(),
+            output_allow: Allowed(self.output_allow.unwrap_or_default()),
             demo: self.demo.unwrap_or(false),
         };
         let in_range = |key, value: u32, range: std::ops::RangeInclusive<u32>, expected| {

@@ -23,6 +23,8 @@
 //! | [`mix`] | the two clocks of a room: composing pictures, summing voices |
 //! | [`peer`] | WebRTC: one port for all, offers and answers, packets both ways |
 //! | [`room`] | who is in, who sees and hears what: a pure state machine and the task that acts |
+//! | [`package`] | what is no WebRTC: H.264 as files hold it, CMAF, the bodies of RTMP's messages |
+//! | [`stream`] | the programme for the many: HLS, and pushing it to RTMP and SRT servers |
 //! | [`server`] | HTTP, WebSocket, metrics, pages |
 //! | [`load`] | the load generator: real clients in bulk, and what they see |
 //! | [`config`] | every setting |
@@ -53,12 +55,14 @@ pub mod id;
 pub mod load;
 pub mod media;
 pub mod mix;
+pub mod package;
 pub mod peer;
 pub mod quiet;
 pub mod room;
 pub mod server;
 pub mod signalling;
 pub mod stats;
+pub mod stream;
 pub mod strict_json;
 pub mod systemd;
 
@@ -143,8 +147,18 @@ impl Server {
             audio_active: settings.audio_active,
             ..Default::default()
         };
+        let library = context.library.clone();
+        let rooms = room::registry::Registry::new(context, rules, engine);
+        let studio = stream::Studio {
+            rooms: rooms.clone(),
+            library,
+            stats: stats.clone(),
+        };
         let app = server::App {
-            rooms: room::registry::Registry::new(context, rules, engine),
+            outputs: stream::push::Desk::new(studio.clone(), settings.output_allow),
+            hls: stream::hls::Desk::new(studio),
+            hls_origins: settings.hls_origins.into(),
+            rooms,
             stats,
             authority: Arc::new(server::Authority::new(settings.api_key, secret)),
             reach: Arc::new(reach),

@@ -24,7 +24,7 @@ const VOCABULARY: [&str; 9] = [
 ];
 
 /// Which modules each module may name besides itself and the vocabulary.
-const MAY_NAME: [(&str, &[&str]); 11] = [
+const MAY_NAME: [(&str, &[&str]); 13] = [
     ("fuzz", &[]),
     ("gst", &[]),
     ("decode", &["gst"]),
@@ -32,9 +32,11 @@ const MAY_NAME: [(&str, &[&str]); 11] = [
     ("mix", &["gst", "decode", "encode"]),
     ("peer", &[]),
     ("room", &["gst", "decode", "encode", "mix", "peer"]),
-    ("config", &["encode", "room"]),
+    ("package", &[]),
+    ("stream", &["gst", "encode", "package", "room"]),
+    ("config", &["encode", "room", "stream"]),
     ("systemd", &[]),
-    ("server", &["config", "gst", "peer", "room"]),
+    ("server", &["config", "gst", "peer", "room", "stream"]),
     (
         "load",
         &[
@@ -60,11 +62,11 @@ const CRATES: [(&str, &[&str]); 13] = [
     ("hyper_util", &["server"]),
     ("rcgen", &["server"]),
     ("rustls", &["server"]),
-    ("tokio_rustls", &["server"]),
+    ("tokio_rustls", &["server", "stream"]),
 ];
 
 /// Where GStreamer is at home.
-const MEDIA: &[&str] = &["gst", "decode", "mix", "encode", "load"];
+const MEDIA: &[&str] = &["gst", "decode", "mix", "encode", "stream", "load"];
 
 #[test]
 fn modules_name_only_what_lies_below_them() {

@@ -1,5 +1,6 @@
 //! Encoding: each distinct mix once, however many listen to it.
 
+pub mod aac;
 pub mod audio;
 pub mod backend;
 pub mod choice;

@@ -67,6 +67,19 @@ pub fn unit(picture: &EncodedPicture) -> Result<Unit, Error> {
     })
 }
 
+/// A picture as streams hold it (ITU-T H.264 annex B): each NAL unit after a start code.
+pub fn byte_stream(picture: &EncodedPicture) -> Result<Bytes, Error> {
+    if picture.codec != VideoCodec::H264 {
+        return Err(Error::Codec);
+    }
+    let mut data = BytesMut::new();
+    for nal in nals(&picture.payloads)? {
+        data.put_slice(&[0, 0, 0, 1]);
+        data.put_slice(&nal);
+    }
+    Ok(data.freeze())
+}
+
 /// The NAL units of a picture's payloads; each has its header at least.
 fn nals(payloads: &[Bytes]) -> Result<Vec<Bytes>, Error> {
     let mut nals = Vec::new();
@@ -154,9 +167,8 @@ impl Parameters {
             }
         }
         let [left, right, top, bottom] = crop;
-        let length = |blocks: u32, a: u32, b: u32| {
-            blocks.checked_mul(16)?.checked_sub(a.checked_add(b)?)
-        };
+        let length =
+            |blocks: u32, a: u32, b: u32| blocks.checked_mul(16)?.checked_sub(a.checked_add(b)?);
         Some(Size::new(
             length(width, left, right)?,
             length(height, top, bottom)?,
@@ -254,15 +266,35 @@ mod tests {
     #[test]
     fn single_aggregated_and_fragmented_units_come_out_whole() {
         let stap = &[24, 0, 3, 0x67, 1, 2, 0, 2, 0x68, 3];
-        let made = of(&[stap, &[0x06, 9], &[0x7c, 0x85, 1], &[0x7c, 0x05, 2], &[0x7c, 0x45, 3]]);
+        let made = of(&[
+            stap,
+            &[0x06, 9],
+            &[0x7c, 0x85, 1],
+            &[0x7c, 0x05, 2],
+            &[0x7c, 0x45, 3],
+        ]);
         let made = made.unwrap();
         assert_eq!(
             &made.data[..],
             [0, 0, 0, 2, 6, 9, 0, 0, 0, 4, 0x65, 1, 2, 3]
         );
         let sets = made.parameters.unwrap();
-        assert_eq!((&sets.sps[..], &sets.pps[..]), (&[0x67, 1, 2][..], &[0x68, 3][..]));
-        assert_eq!(of(&[&[0x09, 0x10], &[0x41]]).unwrap().data[..], [0, 0, 0, 1, 0x41]);
+        assert_eq!(
+            (&sets.sps[..], &sets.pps[..]),
+            (&[0x67, 1, 2][..], &[0x68, 3][..])
+        );
+        assert_eq!(
+            of(&[&[0x09, 0x10], &[0x41]]).unwrap().data[..],
+            [0, 0, 0, 1, 0x41]
+        );
+    }
+
+    #[test]
+    fn a_stream_has_start_codes_and_the_sets() {
+        let key = byte_stream(&testing::picture(MediaTime(0), true)).unwrap();
+        let units = key.windows(5).filter(|w| w.starts_with(&[0, 0, 0, 1]));
+        let kinds: Vec<_> = units.map(|w| w[4] & 31).collect();
+        assert_eq!(kinds, [7, 8, 5]);
     }
 
     #[test]

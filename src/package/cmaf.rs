@@ -216,7 +216,10 @@ pub fn chunk(sequence: u32, at: u64, samples: &[Sample]) -> Result<Bytes, Error>
             ..Traf::default()
         }],
     };
-    let bytes = samples.iter().map(|sample| sample.data.len()).sum::<usize>();
+    let bytes = samples
+        .iter()
+        .map(|sample| sample.data.len())
+        .sum::<usize>();
     let mut out = Vec::with_capacity(bytes + 128 + 16 * samples.len());
     // Its length does not depend on what the offset is.
     moof(0).encode(&mut out)?;
@@ -233,7 +236,7 @@ pub fn chunk(sequence: u32, at: u64, samples: &[Sample]) -> Result<Bytes, Error>
 
 #[cfg(test)]
 mod tests {
-    use mp4_atom::{Any, Buf, Decode, DecodeAtom};
+    use mp4_atom::{Any, Buf, Decode};
 
     use super::*;
     use crate::package::avc::testing::SETS;
@@ -250,7 +253,13 @@ mod tests {
     #[test]
     fn an_initialisation_segment_describes_its_track() {
         let [sps, pps] = SETS.map(Bytes::from_static);
-        let video = boxes(&init(&Track::Video(Parameters { sps: sps.clone(), pps })).unwrap());
+        let video = boxes(
+            &init(&Track::Video(Parameters {
+                sps: sps.clone(),
+                pps,
+            }))
+            .unwrap(),
+        );
         let [Any::Ftyp(_), Any::Moov(moov)] = &video[..] else {
             panic!("{video:?}")
         };
