@@ -180,10 +180,10 @@ async fn a_watched_room_is_watched_by_hls_too_and_ffmpeg_has_nothing_to_say() {
                 "public, max-age=86400, immutable"
             );
             let (begin, end) = times(&segment.body);
-            assert!(
-                before.is_none_or(|before| before == begin),
-                "{playlist}: a hole"
-            );
+            // A machine that stood still for half a second missed a keyframe, and says so.
+            let whole = !list.text().contains("#EXT-X-DISCONTINUITY\n");
+            let next = before.is_none_or(|before| before == begin);
+            assert!(next || !whole, "{playlist}: a hole");
             let length = (end - begin) as f64 / f64::from(clock);
             assert!((0.3..2.5).contains(&length), "{length} seconds");
             before = Some(end);

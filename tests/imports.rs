@@ -61,7 +61,7 @@ const CRATES: [(&str, &[&str]); 13] = [
     ("hyper", &["server"]),
     ("hyper_util", &["server"]),
     ("rcgen", &["server"]),
-    ("rustls", &["server"]),
+    ("rustls", &["server", "stream"]),
     ("tokio_rustls", &["server", "stream"]),
 ];
 

@@ -7,14 +7,20 @@ mod common;
 
 use std::net::SocketAddr;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::{PATIENCE, Server, Socket};
+use quilt::stream::push::connect;
 use quilt::stream::rtmp::amf::Value as Amf;
 use quilt::stream::rtmp::chunk::{self, Message, Reader, kind};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 const OUTPUTS: &str = "/api/rooms/a/outputs";
 const LOCAL: &str = "output-allow = [\"127.0.0.0/8\"]\n";
@@ -341,5 +347,50 @@ async fn a_stuck_receiver_is_found_out_and_tried_again_and_nobody_else_notices()
     assert!(
         longest < Duration::from_secs(2),
         "the other one waited {longest:?}"
+    );
+}
+
+#[tokio::test]
+async fn rtmps_is_spoken_with_nobody_but_who_it_should_be() {
+    // For `localhost`, by nobody that anybody knows.
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+    let certificate = params.self_signed(&key).unwrap().der().clone();
+    let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.clone()], key.into())
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            // An error: who came does not trust us.
+            if let Ok(mut stream) = acceptor.accept(stream).await {
+                stream.write_all(b"rtmp").await.unwrap();
+            }
+        }
+    });
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate).unwrap();
+    let knows = connect::trusting(roots).unwrap();
+    let connected = |host, config| async move {
+        let stream = connect::tcp(&[address]).await.unwrap();
+        connect::tls(stream, host, config).await
+    };
+    let mut stream = connected("localhost", knows.clone()).await.unwrap();
+    let mut hello = [0; 4];
+    stream.read_exact(&mut hello).await.unwrap();
+    assert_eq!(&hello, b"rtmp");
+    let other = connected("live.example", knows).await;
+    assert!(matches!(other, Err(connect::Error::Tls(_))), "another name");
+    let stranger = connected("localhost", connect::trusted().unwrap()).await;
+    assert!(
+        matches!(stranger, Err(connect::Error::Tls(_))),
+        "nobody vouches for it"
     );
 }

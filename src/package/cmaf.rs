@@ -15,8 +15,8 @@ use crate::package::avc::Parameters;
 const TRACK: u32 = 1;
 /// Sample flags (ISO/IEC 14496-12 section 8.8.3.1): depends on no other; depends on others and is
 /// no place to start.
-const STARTS: u32 = 0x0200_0000;
-const DEPENDS: u32 = 0x0101_0000;
+pub(super) const STARTS: u32 = 0x0200_0000;
+pub(super) const DEPENDS: u32 = 0x0101_0000;
 
 /// What a track carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,7 +134,7 @@ pub fn init(track: &Track) -> Result<Bytes, Error> {
     Ok(out.into())
 }
 
-fn video(sets: &Parameters, size: Size) -> Codec {
+pub(super) fn video(sets: &Parameters, size: Size) -> Codec {
     let [profile, compatibility, level] = sets.profile();
     Codec::Avc1(Avc1 {
         visual: Visual {
@@ -157,7 +157,7 @@ fn video(sets: &Parameters, size: Size) -> Codec {
     })
 }
 
-fn audio(bitrate: u32) -> Codec {
+pub(super) fn audio(bitrate: u32) -> Codec {
     Codec::Mp4a(Mp4a {
         audio: Audio {
             data_reference_index: 1,

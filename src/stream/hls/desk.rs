@@ -50,15 +50,14 @@ impl Desk {
     }
 
     async fn run(&self, room: RoomName, live: Arc<Live>) {
-        let why = match self.studio.programme(&room, None).await {
+        match self.studio.programme(&room, None).await {
             Ok(programme) => {
                 tracing::info!(%room, "HLS begins");
-                live.run(programme, &self.studio.stats).await
+                live.run(programme, &self.studio.stats).await;
             }
-            Err(error) => error.to_string(),
-        };
-        tracing::info!(%room, "HLS ends: {why}");
-        live.end(why);
+            Err(error) => live.end(error.to_string()),
+        }
+        tracing::info!(%room, "HLS ends: {}", live.ended().unwrap_or_default());
         // Players are some seconds behind, and must find the end.
         tokio::time::sleep(IDLE).await;
         let mut lives = self.lives();

@@ -134,12 +134,12 @@ impl Live {
         waited.unwrap_or(false)
     }
 
-    /// Makes the stream until something ends it; answers the reason.
-    pub(super) async fn run(&self, mut programme: Programme, stats: &Stats) -> String {
+    /// Makes the stream until something ends it.
+    pub(super) async fn run(&self, mut programme: Programme, stats: &Stats) {
         let _counted = Counted::new(stats.outputs("hls"));
         match self.produce(&mut programme).await {
             Ok(never) => match never {},
-            Err(end) => end.to_string(),
+            Err(end) => self.end(end.to_string()),
         }
     }
 

@@ -52,7 +52,17 @@ pub enum Broken {
     Closed,
     /// In the system's words.
     #[error("the connection broke: {0}")]
-    Io(#[from] std::io::Error),
+    Io(std::io::Error),
+}
+
+impl From<std::io::Error> for Broken {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            // The system found it before we did.
+            std::io::ErrorKind::TimedOut => Self::Stuck,
+            _ => Self::Io(error),
+        }
+    }
 }
 
 impl Broken {
