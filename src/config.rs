@@ -17,6 +17,7 @@ use crate::room::load;
 use crate::room::state::MixPolicy;
 use crate::room::tier::Tiers;
 use crate::signalling::IceServer;
+use crate::stream::push::allowed::{Allowed, Pattern};
 
 /// What may be said of the processor: less does not carry one meeting, more is a slip.
 const CORES: std::ops::RangeInclusive<f64> = 0.1..=1024.0;
@@ -127,6 +128,24 @@ pub struct Written {
     /// [default: 0]
     #[arg(long, env = "QUILT_DRAIN_TIMEOUT", value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(0..=86_400))]
     pub drain_timeout: Option<u32>,
+    /// Origin whose pages may play HLS from here, such as https://tv.example; * for any; repeatable.
+    /// With an API key all may, by a token
+    #[arg(
+        long,
+        env = "QUILT_HLS_ORIGIN",
+        value_name = "ORIGIN",
+        value_delimiter = ','
+    )]
+    pub hls_origin: Option<Vec<String>>,
+    /// Where rooms may be pushed to: a host name, *.domain, an address or a network such as
+    /// 10.0.0.0/8; repeatable. Without, every public address; private ones only if they are named
+    #[arg(
+        long,
+        env = "QUILT_OUTPUT_ALLOW",
+        value_name = "TARGET",
+        value_delimiter = ','
+    )]
+    pub output_allow: Option<Vec<Pattern>>,
     /// Fill a room called demo with four synthetic participants
     #[arg(long, env = "QUILT_DEMO", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub demo: Option<bool>,
@@ -205,6 +224,10 @@ pub struct Settings {
     pub recordings_quota: Option<u64>,
     /// How long meetings may go on once the server is told to stop.
     pub drain_timeout: Duration,
+    /// Origins whose pages may play HLS.
+    pub hls_origins: Vec<String>,
+    /// Where rooms may be pushed to.
+    pub output_allow: Allowed,
     /// Synthetic participants.
     pub demo: bool,
 }
@@ -410,6 +433,8 @@ impl Written {
             recordings_keep: self.recordings_keep.or(below.recordings_keep),
             recordings_quota: self.recordings_quota.or(below.recordings_quota),
             drain_timeout: self.drain_timeout.or(below.drain_timeout),
+            hls_origin: self.hls_origin.or(below.hls_origin),
+            output_allow: self.output_allow.or(below.output_allow),
             demo: self.demo.or(below.demo),
         }
     }
@@ -452,6 +477,8 @@ impl Written {
             recordings_keep: keep.map(|days| Duration::from_secs(u64::from(days) * 86_400)),
             recordings_quota: quota.map(|megabytes| u64::from(megabytes) * 1_000_000),
             drain_timeout: Duration::from_secs(drain_timeout.into()),
+            hls_origins: self.hls_origin.unwrap_or_default(),
+            output_allow: Allowed(self.output_allow.unwrap_or_default()),
             demo: self.demo.unwrap_or(false),
         };
         let in_range = |key, value: u32, range: std::ops::RangeInclusive<u32>, expected| {

@@ -23,8 +23,9 @@
 //! | [`mix`] | the two clocks of a room: composing pictures, summing voices |
 //! | [`peer`] | WebRTC: one port for all, offers and answers, packets both ways |
 //! | [`room`] | who is in, who sees and hears what: a pure state machine and the task that acts |
-//! | [`package`] | what is no WebRTC: H.264 as files hold it, CMAF, films |
+//! | [`package`] | what is no WebRTC: H.264 as files hold it, CMAF, films, RTMP's messages |
 //! | [`record`] | recordings: files that survive a crash |
+//! | [`stream`] | the programme for the many: HLS, and pushing it to RTMP and SRT servers |
 //! | [`server`] | HTTP, WebSocket, WHIP and WHEP, metrics, pages |
 //! | [`load`] | the load generator: real clients in bulk, and what they see |
 //! | [`config`] | every setting |
@@ -63,6 +64,7 @@ pub mod room;
 pub mod server;
 pub mod signalling;
 pub mod stats;
+pub mod stream;
 pub mod strict_json;
 pub mod systemd;
 
@@ -159,8 +161,16 @@ impl Server {
             ..Default::default()
         };
         let rooms = room::registry::Registry::new(context, rules, engine);
+        let studio = stream::Studio {
+            rooms: rooms.clone(),
+            library: library.clone(),
+            stats: stats.clone(),
+        };
         let app = server::App {
             recordings: record::Desk::new(kept, rooms.clone(), library, stats.clone()),
+            outputs: stream::push::Desk::new(studio.clone(), settings.output_allow),
+            hls: stream::hls::Desk::new(studio),
+            hls_origins: settings.hls_origins.into(),
             rooms,
             stats: stats.clone(),
             authority: Arc::new(server::Authority::new(settings.api_key, secret)),

@@ -69,6 +69,9 @@ pub struct DecoderLabel {
     pub reason: String,
 }
 
+/// What outputs there may be.
+pub const OUTPUTS: [&str; 3] = ["hls", "rtmp", "srt"];
+
 /// Every metric, shared by reference; recording never blocks.
 #[derive(Debug)]
 pub struct Stats {
@@ -83,6 +86,7 @@ pub struct Stats {
     http_sessions: Family<ProtocolLabel, Gauge>,
     decoders: Family<KindLabel, Gauge>,
     encoders: Family<KindLabel, Gauge>,
+    outputs: Family<KindLabel, Gauge>,
     video_encoder: Family<EncoderLabel, Gauge>,
     video_decoder: Family<DecoderLabel, Gauge>,
     /// Work of one video tick (scale and compose), seconds.
@@ -137,6 +141,12 @@ impl Default for Stats {
             "quilt_encoders",
             "Encoders: one for each distinct mix",
             encoders.clone(),
+        );
+        let outputs = Family::default();
+        registry.register(
+            "quilt_outputs",
+            "What gets a room's common mix and is nobody in it",
+            outputs.clone(),
         );
         let video_encoder = Family::default();
         registry.register(
@@ -206,6 +216,7 @@ impl Default for Stats {
             http_sessions,
             decoders,
             encoders,
+            outputs,
             video_encoder,
             video_decoder,
             mix_seconds,
@@ -227,6 +238,9 @@ impl Default for Stats {
         }
         stats.http_sessions("whip");
         stats.http_sessions("whep");
+        for kind in OUTPUTS {
+            stats.outputs(kind);
+        }
         stats
     }
 }
@@ -258,6 +272,11 @@ impl Stats {
     /// The gauge of encoders of a kind.
     pub fn encoders(&self, kind: Kind) -> Gauge {
         self.encoders.get_or_create(&label(kind)).clone()
+    }
+
+    /// The gauge of outputs of a kind, one of [`OUTPUTS`].
+    pub fn outputs(&self, kind: &'static str) -> Gauge {
+        self.outputs.get_or_create(&KindLabel { kind }).clone()
     }
 
     /// Shows who encodes a codec, and why.

@@ -24,7 +24,7 @@ const VOCABULARY: [&str; 9] = [
 ];
 
 /// Which modules each module may name besides itself and the vocabulary.
-const MAY_NAME: [(&str, &[&str]); 13] = [
+const MAY_NAME: [(&str, &[&str]); 14] = [
     ("fuzz", &[]),
     ("gst", &[]),
     ("decode", &["gst"]),
@@ -34,9 +34,10 @@ const MAY_NAME: [(&str, &[&str]); 13] = [
     ("room", &["gst", "decode", "encode", "mix", "peer"]),
     ("package", &[]),
     ("record", &["gst", "encode", "package", "room"]),
-    ("config", &["encode", "record", "room"]),
+    ("stream", &["gst", "encode", "package", "room"]),
+    ("config", &["encode", "record", "room", "stream"]),
     ("systemd", &[]),
-    ("server", &["config", "gst", "peer", "record", "room"]),
+    ("server", &["config", "gst", "peer", "record", "room", "stream"]),
     (
         "load",
         &[
@@ -63,12 +64,12 @@ const CRATES: [(&str, &[&str]); 15] = [
     ("hyper", &["server"]),
     ("hyper_util", &["server"]),
     ("rcgen", &["server"]),
-    ("rustls", &["server"]),
-    ("tokio_rustls", &["server"]),
+    ("rustls", &["server", "stream"]),
+    ("tokio_rustls", &["server", "stream"]),
 ];
 
 /// Where GStreamer is at home.
-const MEDIA: &[&str] = &["gst", "decode", "mix", "encode", "load"];
+const MEDIA: &[&str] = &["gst", "decode", "mix", "encode", "stream", "load"];
 
 #[test]
 fn modules_name_only_what_lies_below_them() {

@@ -19,6 +19,7 @@ const SPECS: &[Spec] = &[
     quilt::encode::backend::X264,
     quilt::encode::backend::OPENH264,
     quilt::encode::backend::VP8,
+    quilt::stream::push::srt::SPEC,
     quilt::load::naive::graph::H264,
     quilt::load::naive::graph::VP8,
     quilt::load::naive::graph::OPUS,

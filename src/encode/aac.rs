@@ -223,3 +223,122 @@ impl Line {
 fn nanos(samples: u64) -> u64 {
     (u128::from(samples) * 1_000_000_000 / u128::from(AUDIO_CLOCK)) as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use gstreamer::prelude::*;
+
+    use super::*;
+    use crate::encode::audio;
+
+    const SECOND: usize = 50;
+
+    fn packet(number: u64, payload: Bytes) -> EncodedAudio {
+        let at = MediaTime(1_000_000_000 + number * PACKET.as_nanos() as u64);
+        EncodedAudio { at, payload }
+    }
+
+    /// Two seconds of silence with a tone from the middle on.
+    fn packets(stats: &Stats) -> Vec<EncodedAudio> {
+        let mut opus = audio::Encoder::start(stats).unwrap();
+        let tone = |n: usize| 8000.0 * (n as f32 * 0.06).sin();
+        let samples = |number: usize| match number < SECOND {
+            true => [0; AUDIO_FRAME],
+            false => std::array::from_fn(|n| tone(number * AUDIO_FRAME + n) as i16),
+        };
+        let packets = (0..2 * SECOND).map(|n| (n as u64, opus.encode(&samples(n)).unwrap()));
+        packets.map(|(n, payload)| packet(n, payload)).collect()
+    }
+
+    /// Encodes packets and waits for so many frames: the last ones stay inside.
+    fn frames(packets: &[EncodedAudio], count: usize) -> Vec<Frame> {
+        crate::gst::init().unwrap();
+        let (send, events) = mpsc::channel();
+        let stats = Arc::<Stats>::default();
+        let send = Mutex::new(send);
+        let tell = Arc::new(move |event| drop(send.lock().unwrap().send(event)));
+        let library = gst::Library::embedded();
+        let mut encoder = Encoder::start(&library, &stats, tell).unwrap();
+        for packet in packets {
+            encoder.push(packet).unwrap();
+        }
+        let patience = Duration::from_secs(20);
+        let frame = |_| match events.recv_timeout(patience).unwrap() {
+            Event::Frame(frame) => frame,
+            Event::Failed(why) => panic!("{why}"),
+        };
+        (0..count).map(frame).collect()
+    }
+
+    /// When sound begins in these frames, as a player would hear it: each frame where its time is.
+    fn onset(frames: &[Frame]) -> Duration {
+        let line = "appsrc name=in format=time caps=\"audio/mpeg,mpegversion=4,stream-format=raw,\
+                    rate=48000,channels=1,codec_data=(buffer)1188\" ! avdec_aac ! audioconvert \
+                    ! audio/x-raw,format=S16LE,channels=1 ! appsink name=out sync=false";
+        let pipeline = gstreamer::parse::launch(line).unwrap();
+        let pipeline = pipeline.downcast::<gstreamer::Pipeline>().unwrap();
+        let named = |name| pipeline.by_name(name).unwrap();
+        let source = named("in").downcast::<AppSrc>().unwrap();
+        let sink = named("out").downcast::<gstreamer_app::AppSink>().unwrap();
+        pipeline.set_state(gstreamer::State::Playing).unwrap();
+        for (number, frame) in frames.iter().enumerate() {
+            let mut buffer = Buffer::from_slice(frame.data.clone());
+            let time = nanos(number as u64 * u64::from(FRAME));
+            buffer
+                .get_mut()
+                .unwrap()
+                .set_pts(ClockTime::from_nseconds(time));
+            source.push_buffer(buffer).unwrap();
+        }
+        source.end_of_stream().unwrap();
+        let mut samples = Vec::new();
+        while let Ok(sample) = sink.pull_sample() {
+            let buffer = sample.buffer().unwrap().map_readable().unwrap();
+            let pairs = buffer.chunks_exact(2);
+            samples.extend(pairs.map(|pair| i16::from_le_bytes([pair[0], pair[1]])));
+        }
+        pipeline.set_state(gstreamer::State::Null).unwrap();
+        let loud = samples
+            .iter()
+            .position(|sample| sample.unsigned_abs() > 2000);
+        let after = nanos(loud.expect("a tone") as u64);
+        frames[0].at.since(MediaTime(1_000_000_000)) + Duration::from_nanos(after)
+    }
+
+    #[test]
+    fn sound_stays_where_it_was() {
+        let frames = frames(&packets(&Stats::default()), 90);
+        for pair in frames.windows(2) {
+            let apart = pair[1].at.since(pair[0].at).as_micros();
+            assert!((21_333..=21_334).contains(&apart), "{apart}");
+        }
+        let begins = onset(&frames).as_millis();
+        // libopus looks 6.5 ms ahead.
+        assert!((995..1020).contains(&begins), "{begins} ms");
+    }
+
+    #[test]
+    fn what_is_missing_is_silence_and_what_comes_twice_is_left_out() {
+        let mut packets = packets(&Stats::default());
+        packets.drain(10..30);
+        let again = packets[5].clone();
+        packets.insert(8, again);
+        let begins = onset(&frames(&packets, 90)).as_millis();
+        assert!((995..1020).contains(&begins), "{begins} ms");
+    }
+
+    #[test]
+    fn a_long_pause_is_another_stream() {
+        let mut line = Line::default();
+        let at = |ms: u64| MediaTime(ms * 1_000_000);
+        assert_eq!(line.place(at(100)), Place::After(0));
+        line.entered += AUDIO_FRAME as u64;
+        assert_eq!(line.place(at(121)), Place::After(0));
+        assert_eq!(line.place(at(160)), Place::After(2));
+        assert_eq!(line.place(at(100)), Place::Late);
+        let pause = Duration::from_millis(5001);
+        assert_eq!(line.place(at(5121)), Place::Pause(pause));
+    }
+}

@@ -67,6 +67,19 @@ pub fn unit(picture: &EncodedPicture) -> Result<Unit, Error> {
     })
 }
 
+/// A picture as streams hold it (ITU-T H.264 annex B): each NAL unit after a start code.
+pub fn byte_stream(picture: &EncodedPicture) -> Result<Bytes, Error> {
+    if picture.codec != VideoCodec::H264 {
+        return Err(Error::Codec);
+    }
+    let mut data = BytesMut::new();
+    for nal in nals(&picture.payloads)? {
+        data.put_slice(&[0, 0, 0, 1]);
+        data.put_slice(&nal);
+    }
+    Ok(data.freeze())
+}
+
 /// The NAL units of a picture's payloads; each has its header at least.
 fn nals(payloads: &[Bytes]) -> Result<Vec<Bytes>, Error> {
     let mut nals = Vec::new();
@@ -274,6 +287,14 @@ mod tests {
             of(&[&[0x09, 0x10], &[0x41]]).unwrap().data[..],
             [0, 0, 0, 1, 0x41]
         );
+    }
+
+    #[test]
+    fn a_stream_has_start_codes_and_the_sets() {
+        let key = byte_stream(&testing::picture(MediaTime(0), true)).unwrap();
+        let units = key.windows(5).filter(|w| w.starts_with(&[0, 0, 0, 1]));
+        let kinds: Vec<_> = units.map(|w| w[4] & 31).collect();
+        assert_eq!(kinds, [7, 8, 5]);
     }
 
     #[test]

@@ -236,7 +236,7 @@ pub fn chunk(sequence: u32, at: u64, samples: &[Sample]) -> Result<Bytes, Error>
 
 #[cfg(test)]
 mod tests {
-    use mp4_atom::{Any, Buf, Decode, DecodeAtom};
+    use mp4_atom::{Any, Buf, Decode};
 
     use super::*;
     use crate::package::avc::testing::SETS;

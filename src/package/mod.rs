@@ -3,10 +3,12 @@
 //!
 //! - [`avc`]: the H.264 of a picture out of its RTP payloads.
 //! - [`cmaf`]: initialisation segments and chunks (ISO/IEC 23000-19).
+//! - [`flv`]: the bodies of RTMP's audio and video messages.
 //! - [`movie`]: one file of pictures and sound, in fragments or with one index.
 //! - [`fast_start`]: turns the first into the second.
 
 pub mod avc;
 pub mod cmaf;
 pub mod fast_start;
+pub mod flv;
 pub mod movie;

@@ -120,6 +120,8 @@ pub enum Command {
     Restart(MixId),
     /// The operator has somebody go; the reply is whether they were here.
     Dismiss(ParticipantId, oneshot::Sender<bool>),
+    /// Whether somebody whom nobody knows might come in now, as a host or not.
+    Admits(bool, oneshot::Sender<Result<(), Refusal>>),
     /// Something listens from now on that is nobody here.
     Tap {
         /// Never used before in this process.
@@ -393,6 +395,16 @@ impl Room {
                 let here = self.members.contains_key(&id);
                 self.dismiss(id, ByeReason::Removed);
                 let _ = reply.send(here);
+            }
+            Command::Admits(host, reply) => {
+                let admitted = self.talk.floor.admits(None, host);
+                let _ = reply.send(admitted.and_then(|entry| match entry {
+                    Entry::Open => Ok(()),
+                    Entry::Wait => {
+                        let text = "a host lets people into this meeting one by one";
+                        Err(refuse(ErrorCode::NotAdmitted, text))
+                    }
+                }));
             }
             Command::Tap {
                 id,

@@ -243,6 +243,14 @@ impl Registry {
         Ok(output)
     }
 
+    /// Whether a room would let in somebody whom nobody there knows, as a host or not. None: it is
+    /// not open.
+    pub async fn admits(&self, room: &RoomName, host: bool) -> Option<Result<(), Refusal>> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(room, Command::Admits(host, reply)).await;
+        answer.await.ok()
+    }
+
     /// Every open room and who is in it.
     pub fn summaries(&self) -> BTreeMap<RoomName, Summary> {
         let rooms = self.lock();
@@ -277,6 +285,11 @@ impl Registry {
         let rooms = self.lock();
         let open = rooms.get(room)?;
         Some(open.handle.summary.borrow().clone())
+    }
+
+    /// What an open room is like, from now until it closes.
+    pub fn watch(&self, room: &RoomName) -> Option<watch::Receiver<Summary>> {
+        Some(self.lock().get(room)?.handle.summary.clone())
     }
 
     /// Has somebody leave a room; whether they were there.

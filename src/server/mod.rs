@@ -7,10 +7,12 @@ pub mod descriptors;
 mod door;
 mod events;
 mod files;
+mod hls;
 mod lean;
 mod line;
 mod listen;
 mod outbox;
+mod outputs;
 mod parcels;
 mod post;
 mod recordings;
@@ -44,6 +46,7 @@ use crate::server::listen::Routes;
 use crate::server::session::HARD_LIMIT;
 use crate::signalling::{IceServer, Message, NoticeCode};
 use crate::stats::Stats;
+use crate::stream::{hls as hls_stream, push};
 
 pub use auth::{Authority, Role};
 pub use door::{Knocks, Openings};
@@ -94,6 +97,12 @@ pub struct App {
     pub ice_servers: Arc<[IceServer]>,
     /// The page.
     pub pages: Pages,
+    /// The rooms' streams.
+    pub hls: Arc<hls_stream::Desk>,
+    /// Origins whose pages may play them, beside our own.
+    pub hls_origins: Arc<[String]>,
+    /// What rooms are pushed to.
+    pub outputs: Arc<push::Desk>,
 }
 
 /// How others reach this server, as far as it knows: what the page on sharing explains.
@@ -128,6 +137,9 @@ pub fn router(app: App) -> Router {
     let room = get(api::room).patch(api::configure).delete(admin::end);
     let recordings = get(recordings::list).post(recordings::start);
     let recording = get(recordings::get).delete(recordings::delete);
+    let pushes = get(outputs::list).post(outputs::start);
+    let hls_index = get(hls::index).options(hls::options);
+    let hls_file = get(hls::file).options(hls::options);
     Router::new()
         .route("/", get(files::lobby))
         .route("/r/{room}", get(files::meeting))
@@ -169,6 +181,10 @@ pub fn router(app: App) -> Router {
             "/api/rooms/{room}/sessions/{session}/messages",
             post(events::messages).layer(DefaultBodyLimit::max(HARD_LIMIT)),
         )
+        .route("/api/rooms/{room}/outputs", pushes)
+        .route("/api/rooms/{room}/outputs/{id}", delete(outputs::stop))
+        .route("/hls/{room}/index.m3u8", hls_index)
+        .route("/hls/{room}/{stream}/{file}", hls_file)
         .merge(media)
         .fallback(api::not_found)
         .layer(middleware::from_fn(patience))
