@@ -14,7 +14,7 @@ use common::{PATIENCE, Server, Socket};
 use mp4_atom::{Any, Buf, Decode};
 use quilt::id::{DisplayName, RoomName};
 use quilt::load::client::{Client, Entry};
-use quilt::media::VideoCodec;
+use quilt::media::{Quality, VideoCodec};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -108,6 +108,7 @@ async fn viewer(server: &Server) -> Client {
         name: DisplayName::new("viewer").unwrap(),
         sends: None,
         receives: Some(VideoCodec::H264),
+        quality: Quality::Auto,
     };
     Client::join(entry, None).await.unwrap()
 }

@@ -37,7 +37,10 @@ const MAY_NAME: [(&str, &[&str]); 14] = [
     ("stream", &["gst", "encode", "package", "room"]),
     ("config", &["encode", "record", "room", "stream"]),
     ("systemd", &[]),
-    ("server", &["config", "gst", "peer", "record", "room", "stream"]),
+    (
+        "server",
+        &["config", "gst", "peer", "record", "room", "stream"],
+    ),
     (
         "load",
         &[

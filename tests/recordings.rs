@@ -20,7 +20,7 @@ use quilt::load::audio;
 use quilt::load::client::{Client, Entry, Material};
 use quilt::load::clip::{Clip, Settings};
 use quilt::load::publisher::Pace;
-use quilt::media::{Size, VideoCodec};
+use quilt::media::{Quality, Size, VideoCodec};
 use serde_json::{Value, json};
 use taping::{Folder, WITNESS, ask, asked, is_over, record, size_reaches, steps, until, witness};
 
@@ -54,6 +54,7 @@ async fn member(server: &Server, name: &str, view: bool) -> Client {
         name: DisplayName::new(name).expect("a name"),
         sends: (!view).then_some(VideoCodec::Vp8),
         receives: Some(VideoCodec::H264),
+        quality: Quality::Auto,
     };
     Client::join(entry, None).await.expect("to join")
 }

@@ -95,8 +95,8 @@ fn fuzz_fragments() {
         if let Ok(Some(after)) = before.restarted(&fragment) {
             restarts += 1;
             // The same media, whatever the fragment says.
-            let after = Offer::parse(&after.text(), &[]).unwrap();
-            let same = Offer::parse(&offer, &[]).unwrap();
+            let after = Offer::parse(&after.text(), &[], false).unwrap();
+            let same = Offer::parse(&offer, &[], false).unwrap();
             assert_eq!(after.served(), same.served(), "{text}");
         }
     }

@@ -263,7 +263,7 @@ mod tests {
                 written.push(cutter.picture(&picture).unwrap());
             }
         }
-        let fragments: Vec<_> = written.iter().filter(|b| count(*b, b"moof") > 0).collect();
+        let fragments: Vec<_> = written.iter().filter(|b| count(b, b"moof") > 0).collect();
         assert_eq!(fragments.len(), 3);
         let all = written.concat();
         assert_eq!((count(&all, b"ftyp"), count(&all, b"moov")), (1, 1));

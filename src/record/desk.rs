@@ -160,6 +160,7 @@ impl Desk {
             audio: true,
             layout: options.layout,
             portrait: options.portrait,
+            tier: options.tier,
             patience: PATIENCE,
             sign: true,
         };

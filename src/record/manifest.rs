@@ -10,7 +10,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{DisplayName, ParticipantId, RoomName};
-use crate::media::Layout;
+use crate::media::{Layout, Tier};
 use crate::room::actor::Summary;
 
 /// Events that are written down at most: a room in which more happens is told of in part.
@@ -83,6 +83,9 @@ pub struct Options {
     /// Pictures that are taller than wide.
     #[serde(default)]
     pub portrait: bool,
+    /// How good the pictures are.
+    #[serde(default)]
+    pub tier: Tier,
     /// No pictures.
     #[serde(default)]
     pub audio_only: bool,

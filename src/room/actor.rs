@@ -213,6 +213,8 @@ pub struct Summary {
     pub waiting: bool,
     /// Distinct pictures that are made for it, each by an encoder.
     pub encoders: usize,
+    /// It is being recorded.
+    pub recording: bool,
 }
 
 impl Summary {
@@ -414,7 +416,7 @@ impl Room {
             } => {
                 self.wiring.tap(id, feed);
                 if wish.sign && self.sign.begin(id, wall()) {
-                    self.tell_all(&self.sign.message());
+                    self.show_sign();
                 }
                 let wish = Some(wish);
                 self.apply(Event::Output { id, wish });
@@ -424,7 +426,7 @@ impl Room {
             Command::Untap(id) => {
                 self.wiring.untap(id, Ended::RoomClosed);
                 if self.sign.end(id) {
-                    self.tell_all(&self.sign.message());
+                    self.show_sign();
                 }
                 self.apply(Event::Output { id, wish: None });
             }
@@ -1027,6 +1029,13 @@ impl Room {
         }
     }
 
+    /// Tells those who are in, and those who ask before they come in.
+    fn show_sign(&self) {
+        let on = self.sign.is_on();
+        self.summary.send_modify(|summary| summary.recording = on);
+        self.tell_all(&self.sign.message());
+    }
+
     fn announce(&self) {
         let people = self.people();
         self.summary.send_replace(Summary {
@@ -1036,6 +1045,7 @@ impl Room {
             people,
             waiting: self.talk.floor.held(),
             encoders: self.state.video_mixes().iter().count(),
+            recording: self.sign.is_on(),
             ..Summary::of(self.state.settings())
         });
         self.tell_all(&self.who_is_in());

@@ -24,7 +24,8 @@ use crate::room::stage::{Stage, Wish};
 use crate::room::tier::{self, Given};
 
 pub use crate::room::event::{
-    Arrangement, AudioKey, Change, Effect, Event, MixPolicy, Place, Settings, VideoKey, View, Wanted,
+    Arrangement, AudioKey, Change, Effect, Event, MixPolicy, Place, Settings, VideoKey, View,
+    Wanted,
 };
 
 /// Somebody who mutes keeps their own sum for this long, so that a quick unmute changes nothing

@@ -38,8 +38,8 @@ use axum::routing::{delete, get, post, put};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
-use crate::record;
 use crate::peer::Way;
+use crate::record;
 use crate::room::registry::Registry;
 use crate::server::api::Problem;
 use crate::server::listen::Routes;

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use crate::media::Layout;
+use crate::media::{Layout, Tier};
 use crate::server::App;
 use crate::server::admin::allowed;
 use crate::server::api::Problem;
@@ -24,6 +24,8 @@ pub struct Wish {
     url: String,
     #[serde(default)]
     layout: Option<Layout>,
+    #[serde(default)]
+    tier: Tier,
 }
 
 /// `GET /api/rooms/{room}/outputs`
@@ -53,7 +55,14 @@ pub async fn start(
     let Json(wish) = body.map_err(|error| Problem::bad_request(error.body_text()))?;
     let target = Target::parse(&wish.url);
     let target = target.map_err(|error| Problem::bad_request(error.to_string()))?;
-    let listed = app.outputs.start(&room, target, wish.layout).await?;
+    if wish.tier == Tier::Audio {
+        let detail = "tier: what is pushed has pictures: high, medium or low";
+        return Err(Problem::bad_request(detail.to_owned()));
+    }
+    let listed = app
+        .outputs
+        .start(&room, target, wish.layout, wish.tier)
+        .await?;
     let place = format!("/api/rooms/{room}/outputs/{}", listed.id);
     Ok((
         StatusCode::CREATED,

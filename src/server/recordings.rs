@@ -14,7 +14,7 @@ use tower::ServiceExt as _;
 use tower_http::services::ServeFile;
 
 use crate::id::RoomName;
-use crate::media::Layout;
+use crate::media::{Layout, Tier};
 use crate::record::manifest::Sound;
 use crate::record::{Error, Options, RecordingId};
 use crate::room::output;
@@ -32,6 +32,7 @@ const FINISHING: Duration = Duration::from_secs(5);
 pub struct Wish {
     layout: Option<Layout>,
     portrait: bool,
+    tier: Tier,
     audio_only: bool,
     audio: Option<Sound>,
     name: Option<String>,
@@ -64,7 +65,8 @@ pub async fn start(
     let options = Options {
         layout: wish.layout,
         portrait: wish.portrait,
-        audio_only: wish.audio_only,
+        tier: wish.tier,
+        audio_only: wish.audio_only || wish.tier == Tier::Audio,
         audio: wish.audio.unwrap_or(desk.usual().audio),
     };
     let made = desk.start(&room, options, wish.name.as_deref()).await?;

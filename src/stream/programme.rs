@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use crate::encode::aac;
 use crate::gst;
 use crate::id::RoomName;
-use crate::media::{Layout, SharedPicture, VideoCodec};
+use crate::media::{Layout, SharedPicture, Tier, VideoCodec};
 use crate::room::actor::Summary;
 use crate::room::output::{self, Ended, Item, Output, Wish};
 use crate::room::registry::Registry;
@@ -81,13 +81,16 @@ impl Studio {
         &self,
         room: &RoomName,
         layout: Option<Layout>,
+        tier: Tier,
     ) -> Result<Programme, Error> {
         let wish = Wish {
             video: Some(VideoCodec::H264),
             audio: true,
             layout,
             portrait: false,
+            tier,
             patience: PATIENCE,
+            sign: false,
         };
         let output = self.rooms.output(room, wish).await?;
         let (tell, sounds) = mpsc::channel(SOUNDS);

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use quilt::clock::MediaTime;
-use quilt::media::VideoCodec;
+use quilt::media::{Tier, VideoCodec};
 use quilt::room::output::{Item, Output, Wish};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -126,6 +126,7 @@ pub const WITNESS: Wish = Wish {
     portrait: false,
     patience: Duration::from_secs(30),
     sign: false,
+    tier: Tier::High,
 };
 
 pub fn steps(times: &[MediaTime]) -> Vec<f64> {

@@ -279,7 +279,6 @@ export const words = {
   refused_locked: 'Der Raum ist geschlossen: Die Leitung lässt gerade niemanden mehr herein.',
   refused_removed: 'Die Leitung hat Sie aus diesem Treffen entfernt.',
   refused_forbidden: 'Dieser Raum braucht eine Einladung: Öffnen Sie den Link, den Sie bekommen haben.',
-  refused_full: 'Der Server hat gerade keinen Platz für diese Besprechung. Versuchen Sie es wieder, wenn eine andere zu Ende ist.',
   refused_slow: 'Das war zu viel auf einmal; warten Sie einen Moment.',
   refused_full: 'Der Server ist mit anderen Treffen ausgelastet und hat gerade keinen Platz für weitere Personen. Versuchen Sie es später noch einmal.',
   no_media: 'Weder Bild noch Ton kommt durch: Vielleicht hält eine Firewall oder ein Proxy sie auf.',

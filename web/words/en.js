@@ -290,7 +290,6 @@ export const words = {
   refused_locked: 'The room is locked: its host lets nobody else in now.',
   refused_removed: 'The host has removed you from this meeting.',
   refused_forbidden: 'This room needs an invitation: open the link you were sent.',
-  refused_full: 'The server has no room for this meeting now. Try again when another one has ended.',
   refused_slow: 'That was too much at once; wait a moment.',
   refused_full: 'The server is busy with other meetings and has no room for another person now. Try again in a while.',
   no_media: 'No picture or sound gets through: a firewall or proxy may block them.',

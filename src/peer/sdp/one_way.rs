@@ -38,7 +38,7 @@ impl OneWay {
     /// Says what is missing or wrong. All audio and video in it must be of use: a client of which
     /// only a part is seen or heard would not be told.
     pub fn read(text: &str, way: Way) -> Result<Self, SdpError> {
-        let offer = Offer::parse(text, &[])?;
+        let offer = Offer::parse(text, &[], false)?;
         let served = offer.indices();
         let mut description = offer.description.clone();
         for (index, section) in description.sections.iter_mut().enumerate() {
@@ -155,7 +155,7 @@ mod tests {
             let text = read.text();
             assert_eq!(text.matches("sendrecv").count(), 0);
             assert_eq!(text.matches(&format!("a={attribute}\r\n")).count(), 2);
-            assert!(Offer::parse(&text, &[]).is_ok(), "{text}");
+            assert!(Offer::parse(&text, &[], false).is_ok(), "{text}");
         }
         let unsaid = offer().replace("a=sendrecv\r\n", "");
         assert!(OneWay::read(&unsaid, Way::Sends).is_ok());

@@ -35,7 +35,7 @@ use axum::routing::{MethodRouter, get};
 use serde::Deserialize;
 
 use crate::id::{DisplayName, ParticipantId, RoomName, SessionKey};
-use crate::media::Kind;
+use crate::media::{Kind, Quality};
 use crate::peer::{OneWay, Way};
 use crate::room::event::View;
 use crate::room::registry::{Admission, JoinError};
@@ -112,6 +112,9 @@ struct SenderQuery {
 struct PlayerQuery {
     /// Whom not to show and not to hear.
     without: Option<ParticipantId>,
+    /// The best tier to get.
+    #[serde(default)]
+    quality: Quality,
 }
 
 /// What an endpoint's address says.
@@ -120,6 +123,7 @@ struct Wishes {
     name: Option<DisplayName>,
     session: Option<SessionKey>,
     without: Option<ParticipantId>,
+    quality: Quality,
 }
 
 impl From<SenderQuery> for Wishes {
@@ -136,6 +140,7 @@ impl From<PlayerQuery> for Wishes {
     fn from(query: PlayerQuery) -> Self {
         Self {
             without: query.without,
+            quality: query.quality,
             ..Self::default()
         }
     }
@@ -172,6 +177,8 @@ async fn open(
     let place = app.sessions.place()?;
     let joined = app.rooms.join(&room, admission).await?;
     let mut member = joined.member;
+    // It reads no messages.
+    member.terse().await;
     if let Some(without) = wishes.without {
         let without = Some(without);
         member
@@ -243,6 +250,8 @@ fn admission(
         session: wishes.session.clone(),
         host: app.authority.hosts(room, token),
         overlay: false,
+        ticket: None,
+        quality: wishes.quality,
     })
 }
 
@@ -305,6 +314,8 @@ impl From<JoinError> for Problem {
                 }
                 _ => StatusCode::SERVICE_UNAVAILABLE,
             },
+            // Who comes by HTTP cannot be told when a host has let them in.
+            JoinError::Waiting(_) => StatusCode::FORBIDDEN,
             JoinError::Draining | JoinError::Stopping | JoinError::Unavailable => {
                 StatusCode::SERVICE_UNAVAILABLE
             }

@@ -29,6 +29,7 @@ pub fn options() -> peer::Options {
     peer::Options {
         prefer: None,
         patience: MEDIA_PATIENCE,
+        channel: false,
     }
 }
 

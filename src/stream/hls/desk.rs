@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::id::RoomName;
+use crate::media::Tier;
 use crate::stream::hls::idle::IDLE;
 use crate::stream::hls::live::Live;
 use crate::stream::programme::Studio;
@@ -50,7 +51,7 @@ impl Desk {
     }
 
     async fn run(&self, room: RoomName, live: Arc<Live>) {
-        match self.studio.programme(&room, None).await {
+        match self.studio.programme(&room, None, Tier::High).await {
             Ok(programme) => {
                 tracing::info!(%room, "HLS begins");
                 live.run(programme, &self.studio.stats).await;

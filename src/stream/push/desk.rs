@@ -12,7 +12,7 @@ use tokio::task::AbortHandle;
 
 use crate::clock;
 use crate::id::RoomName;
-use crate::media::Layout;
+use crate::media::{Layout, Tier};
 use crate::room::actor::Summary;
 use crate::stats::Counted;
 use crate::stream::programme::Studio;
@@ -49,6 +49,8 @@ pub struct Listed {
     pub url: String,
     /// How the pictures are arranged; none: as the room's.
     pub layout: Option<Layout>,
+    /// How good the pictures are.
+    pub tier: Tier,
     /// Where it is.
     pub state: State,
     /// Why it broke the last time.
@@ -113,6 +115,7 @@ impl Desk {
         room: &RoomName,
         target: Target,
         layout: Option<Layout>,
+        tier: Tier,
     ) -> Result<Listed, Error> {
         let life = self.studio.rooms.watch(room).ok_or(Error::NotOpen)?;
         // So that whoever asks hears at once what can never be.
@@ -123,6 +126,7 @@ impl Desk {
             kind: target.kind(),
             url: target.to_string(),
             layout,
+            tier,
             state: State::Connecting,
             reason: None,
             since: wall(),
@@ -140,6 +144,7 @@ impl Desk {
             room: room.clone(),
             target,
             layout,
+            tier,
             listed: shared.clone(),
         };
         let task = tokio::spawn(task.run(id, life)).abort_handle();
@@ -180,6 +185,7 @@ struct Task {
     room: RoomName,
     target: Target,
     layout: Option<Layout>,
+    tier: Tier,
     listed: Arc<Mutex<Listed>>,
 }
 
@@ -247,13 +253,13 @@ impl Task {
             } => {
                 let connection = rtmp::open(target, *tls, stream, allowed).await?;
                 // Nobody encodes for a receiver that is not there.
-                let mut programme = studio.programme(&self.room, self.layout).await?;
+                let mut programme = studio.programme(&self.room, self.layout, self.tier).await?;
                 let dropped = |count| studio.stats.dropped("rtmp", count);
                 connection.send(&mut programme, &dropped, &tell).await
             }
             Protocol::Srt(how) => {
                 let connection = srt::open(target, how, allowed, studio).await?;
-                let mut programme = studio.programme(&self.room, self.layout).await?;
+                let mut programme = studio.programme(&self.room, self.layout, self.tier).await?;
                 connection.send(&mut programme, &tell).await
             }
         })
