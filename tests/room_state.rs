@@ -507,15 +507,15 @@ fn with_one_common_mix_only_who_cannot_do_without_has_their_own() {
 fn an_empty_room_costs_next_to_nothing() {
     let mut state = State::new(Settings::default());
     let viewers: Vec<_> = (1..=2).map(|n| join(&mut state, n, true)).collect();
-    let every = |state: &State| -> Vec<_> { mixes(state).iter().map(|key| key.every).collect() };
-    assert_eq!(every(&state), [13], "of 25 pictures a second");
+    let fps = |state: &State| -> Vec<_> { mixes(state).iter().map(|key| key.fps).collect() };
+    assert_eq!(fps(&state), [2]);
     let ann = join(&mut state, 3, false);
-    assert_eq!(every(&state), [1, 1]);
+    assert_eq!(fps(&state), [25, 25]);
     let ids = [viewers[0], viewers[1]].map(|id| state.video_mixes().of(id));
     assert_eq!(ids[0], ids[1]);
     state.apply(MediaTime(0), Event::Left { id: ann });
     settle(&mut state);
-    assert_eq!(every(&state), [13]);
+    assert_eq!(fps(&state), [2]);
 }
 
 #[test]
@@ -943,6 +943,7 @@ fn arrival(state: &mut State, now: MediaTime, id: ParticipantId) -> Vec<String> 
                 Effect::ListenAudio(who, mix) => format!("hears {} {}", who == id, mix.is_some()),
                 Effect::Decode(who, kind, on) => format!("decode {} {kind:?} {on}", who == id),
                 Effect::Uplink(who, demand) => format!("sends {} {demand:?}", who == id),
+                Effect::Tier(who) => format!("gets {}", who == id),
                 Effect::CloseVideo(_) => "close video".into(),
                 Effect::CloseAudio(_) => "close audio".into(),
                 other => format!("{other:?}"),

@@ -549,7 +549,7 @@ async fn without_a_key_other_sites_may_not() {
         .await
         .expect("in time");
     answer.refused(503);
-    assert_eq!(answer.header("retry-after"), "5");
+    assert_eq!(answer.header("retry-after"), "60");
     let look = ask(server.http, "GET", ann.session(), &[], "").await;
     assert_eq!(look.status, 204);
     server.signal().await;

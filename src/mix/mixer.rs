@@ -463,7 +463,7 @@ mod tests {
             }
         }
         let counts = sent.each_ref().map(Vec::len);
-        assert_eq!(counts, [100, 80, 41, 100], "the first tick has a picture");
+        assert_eq!(counts, [100, 81, 41, 100], "the first tick has a picture");
         let gap = |ticks: &Vec<u64>| ticks.windows(2).map(|pair| pair[1] - pair[0]).max();
         assert_eq!(sent.each_ref().map(gap), [1, 2, 3, 1].map(Some));
     }
