@@ -98,6 +98,7 @@ impl Server {
             None => gst::Library::embedded(),
         };
         let stats = Arc::new(stats::Stats::default());
+        stats.budget.cores.set(settings.cpu_budget);
         let tls = match &settings.tls {
             None => None,
             Some(tls) => {

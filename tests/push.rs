@@ -119,9 +119,11 @@ async fn ffmpeg(input: &[&str]) -> Vec<(usize, f64)> {
     frames
 }
 
-/// Both streams are there, and neither has a hole.
+/// Both streams are there, and neither has a hole. Nothing moves in the picture: after its first
+/// half second the mixer makes one every third tick, and every second one while a busy machine has
+/// it tick half as often. One that is missing makes a hole of 240 ms.
 fn assert_whole(frames: &[(usize, f64)]) {
-    for (stream, least, hole) in [(0, 40, 0.1), (1, 100, 0.05)] {
+    for (stream, least, hole) in [(0, 15, 0.2), (1, 100, 0.05)] {
         let times = frames.iter().filter(|frame| frame.0 == stream);
         let times: Vec<f64> = times.map(|frame| frame.1).collect();
         assert!(times.len() > least, "{stream}: {} frames", times.len());
@@ -155,6 +157,9 @@ async fn ffmpeg_takes_it_by_rtmp() {
     );
     let frames = ffmpeg(&["-listen", "1", "-f", "flv", "-i", &url]).await;
     assert_whole(&frames);
+    // It is counted as soon as there is one.
+    let dropped = server.stats.render().contains("{queue=\"rtmp\"}");
+    assert!(!dropped, "the line had room");
     // It has gone again.
     let listed = until(&server, "another pause", PATIENCE, waits).await;
     assert!(listed["attempts"].as_u64() >= Some(2) && listed["bytes"].as_u64() > Some(1000));

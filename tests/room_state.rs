@@ -9,6 +9,7 @@ use quilt::clock::MediaTime;
 use quilt::id::{DisplayName, OutputId, ParticipantId, Source};
 use quilt::media::{Because, Kind, Layout, Quality, Size, Tier, VideoCodec};
 use quilt::mix::plan::{Level, MixId};
+use quilt::room::mixes::Ear;
 use quilt::room::output::Wish;
 use quilt::room::speaker::Claims;
 use quilt::room::state::{
@@ -501,6 +502,47 @@ fn with_one_common_mix_only_who_cannot_do_without_has_their_own() {
     view(&mut state, people[2], overlay(false));
     assert_eq!(mixes(&state).len(), 2);
     assert_eq!(mixes(&state)[1].without, Some(people[2]));
+}
+
+#[test]
+fn nobody_is_alone_in_a_picture_of_one() {
+    let mut state = State::new(Settings {
+        policy: MixPolicy::Common,
+        ..Settings::default()
+    });
+    let people: Vec<_> = (1..=3).map(|n| join(&mut state, n, false)).collect();
+    let low = View {
+        overlay: Some(true),
+        quality: Some(Quality::Low),
+        ..View::default()
+    };
+    for id in &people {
+        view(&mut state, *id, low);
+    }
+    settle(&mut state);
+    let lists = |state: &State| -> Vec<_> {
+        let mixes = state.video_mixes().iter().map(|(id, mix)| {
+            let shown = &state.arrangement(id).expect("it is laid out").places;
+            let shown: Vec<_> = shown.iter().map(|place| place.source.who).collect();
+            (mix.listeners.clone(), shown)
+        });
+        mixes.collect()
+    };
+    let mixes = lists(&state);
+    assert_eq!(
+        mixes.len(),
+        2,
+        "one for who is shown, and one for the others: {mixes:?}"
+    );
+    for (listeners, shown) in mixes {
+        let [who] = shown[..] else {
+            panic!("{shown:?}")
+        };
+        assert!(
+            !listeners.contains(&Ear::Person(who)),
+            "{who} sees themselves"
+        );
+    }
 }
 
 #[test]

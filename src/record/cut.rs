@@ -44,7 +44,9 @@ pub struct Cutter {
     /// The sets of the pictures changed: from then on each keyframe brings its own.
     changed: bool,
     sound: Track,
-    first_sound: Option<MediaTime>,
+    /// Sound that came before there was a beginning: a picture takes longer to encode than the
+    /// sound of its time.
+    early: Vec<(MediaTime, Bytes)>,
     lanes: Vec<Lane>,
     fragments: u32,
 }
@@ -83,7 +85,7 @@ impl Cutter {
             pictures: pictures.then_some(None),
             changed: false,
             sound,
-            first_sound: None,
+            early: Vec::new(),
             lanes,
             fragments: 0,
         }
@@ -116,6 +118,9 @@ impl Cutter {
         if let Some(begin) = self.begin.filter(|begin| *begin <= picture.at) {
             let at = self.lanes[0].ticks(picture.at.since(begin));
             self.lanes[0].push(0, at, picture.keyframe, data);
+            for (at, data) in std::mem::take(&mut self.early) {
+                self.hear(at, data);
+            }
         }
         self.cut(false, &mut out)?;
         Ok(out)
@@ -124,23 +129,34 @@ impl Cutter {
     /// The next piece of sound; what is to be written.
     pub fn sound(&mut self, at: MediaTime, data: Bytes) -> Result<Vec<u8>, Error> {
         let mut out = Vec::new();
-        let first = *self.first_sound.get_or_insert(at);
         match (self.begin, &self.pictures) {
-            (None, Some(_)) if at.since(first) > NO_PICTURE => return Err(Error::NoPicture),
+            (None, Some(_)) => {
+                let first = self.early.first().map_or(at, |(first, _)| *first);
+                if at.since(first) > NO_PICTURE {
+                    return Err(Error::NoPicture);
+                }
+                self.early.push((at, data));
+                return Ok(out);
+            }
             (None, None) => {
                 out = movie::init(std::slice::from_ref(&self.sound), self.made)?;
                 self.begin = Some(at);
             }
             _ => {}
         }
+        self.hear(at, data);
+        self.cut(false, &mut out)?;
+        Ok(out)
+    }
+
+    /// Puts a sound into its track, unless it is of before the beginning.
+    fn hear(&mut self, at: MediaTime, data: Bytes) {
+        let track = self.lanes.len() - 1;
         if let Some(begin) = self.begin.filter(|begin| *begin <= at) {
-            let track = self.lanes.len() - 1;
             let lane = &mut self.lanes[track];
             let at = lane.ticks(at.since(begin));
             lane.push(track, at, true, data);
         }
-        self.cut(false, &mut out)?;
-        Ok(out)
     }
 
     /// What is left to be written when it is over.
@@ -263,15 +279,21 @@ mod tests {
                 written.push(cutter.picture(&picture).unwrap());
             }
         }
-        let fragments: Vec<_> = written.iter().filter(|b| count(b, b"moof") > 0).collect();
-        assert_eq!(fragments.len(), 3);
+        written.push(cutter.end().unwrap());
+        let sounds: Vec<_> = written
+            .iter()
+            .filter(|bytes| count(bytes, b"moof") > 0)
+            .map(|bytes| count(bytes, b"hiss"))
+            .collect();
+        // Whichever track has its second first ends a fragment; of the other the last sample may be
+        // held back.
+        assert_eq!(sounds, [50, 48, 50, 48, 1]);
         let all = written.concat();
         assert_eq!((count(&all, b"ftyp"), count(&all, b"moov")), (1, 1));
-        // After the keyframe, for three seconds; the last one is held back.
-        assert_eq!(count(&all, b"hiss"), 149);
-        let rest = cutter.end().unwrap();
-        assert_eq!(count(&rest, b"moof"), 1);
-        assert_eq!(count(&rest, b"hiss"), 47);
+        // From the keyframe on, with the sound of its time that came before it: all of them.
+        assert_eq!(count(&all, b"hiss"), 197);
+        assert_eq!(count(&all, &[0x41; 4]), 98 * 97);
+        assert_eq!(count(&all, &[0x65; 4]), 97);
         assert!(cutter.end().unwrap().is_empty());
     }
 

@@ -188,10 +188,11 @@ impl Tape {
             },
         };
         if let Some(reason) = &reason {
-            let (room, id) = (
-                lock(&self.manifest).room.clone(),
-                lock(&self.manifest).id.clone(),
-            );
+            // One lock for both: in one expression a second one would wait for the first.
+            let (room, id) = {
+                let manifest = lock(&self.manifest);
+                (manifest.room.clone(), manifest.id.clone())
+            };
             tracing::warn!(%room, %id, reason, "recording ended");
         }
         lock(&self.manifest).ended = Some(wall());

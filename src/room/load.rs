@@ -98,22 +98,13 @@ pub fn default_budget() -> f64 {
     std::thread::available_parallelism().map_or(1, usize::from) as f64 * PART
 }
 
-/// Shows the budget at once, and then tells the rooms once a second, until there are none to come
-/// any more.
-pub fn watch(
-    rooms: Weak<Registry>,
-    stats: Arc<Stats>,
-    budget: f64,
-) -> impl Future<Output = ()> + Send {
-    stats.budget.cores.set(budget);
+/// Tells the rooms once a second, until there are none to come any more.
+pub async fn watch(rooms: Weak<Registry>, stats: Arc<Stats>, budget: f64) {
+    let mut load = Load::new(budget);
     for step in Step::ALL.into_iter().filter_map(Step::name) {
         // Gauges exist at 0.
         stats.budget.giving_way(step);
     }
-    tell(rooms, stats, Load::new(budget))
-}
-
-async fn tell(rooms: Weak<Registry>, stats: Arc<Stats>, mut load: Load) {
     let mut every = tokio::time::interval(EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

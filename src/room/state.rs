@@ -648,6 +648,12 @@ impl State {
         shown(tier, &self.settings, [&self.stage, &self.few])
     }
 
+    /// Who is in a picture of one.
+    fn alone(&self) -> Option<ParticipantId> {
+        let first = || self.stage.sources().next().map(|source| source.who);
+        self.by_floor().first().copied().or_else(first)
+    }
+
     fn tier(&self, person: &Person) -> Tier {
         let tiers = &self.settings.tiers;
         tiers.pick(person.quality, person.line, self.most()).0
@@ -749,7 +755,9 @@ impl State {
     fn wish(&self, id: ParticipantId, person: &Person) -> Option<VideoKey> {
         let tier = self.tier(person);
         let on_stage = |id| self.shown(tier).sources().any(|source| source.who == id);
-        let personal = self.is_personal() || !person.overlay;
+        // Who would see nobody but themselves is shown somebody else.
+        let alone = || tier == Tier::Low && self.alone() == Some(id);
+        let personal = self.is_personal() || !person.overlay || alone();
         let own = match person.without {
             Some(other) => on_stage(other).then_some(other),
             None => (on_stage(id) && personal).then_some(id),

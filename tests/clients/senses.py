@@ -48,4 +48,5 @@ def levels(samples):
 
 def tell(event, **more):
     """A line for the test."""
-    print(json.dumps({"event": event, **more}), flush=True)
+    # With its end at once: several threads tell.
+    print(json.dumps({"event": event, **more}) + "\n", end="", flush=True)

@@ -26,6 +26,8 @@ pub const TARGET: u64 = 2;
 /// Seconds: what no part is longer than, and how far from the newest one players stay: three of them.
 const PART_TARGET: &str = "1.1";
 const HOLD_BACK: &str = "3.3";
+/// The same in parts.
+const HELD_BACK: usize = 3;
 
 /// One of the two tracks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,9 +190,15 @@ impl Shelf {
         self.ended = true;
     }
 
-    /// Whether there is a whole segment to play.
+    /// Whether there is a whole segment to play, and as much as players are to be behind: they begin
+    /// where the list does if it is shorter, and stall as soon as one part is late.
     pub fn is_ready(&self) -> bool {
-        self.segments.iter().any(|segment| segment.whole)
+        let parts: usize = self
+            .segments
+            .iter()
+            .map(|segment| segment.parts.len())
+            .sum();
+        parts >= HELD_BACK && self.segments.iter().any(|segment| segment.whole)
     }
 
     /// The newest part.
@@ -458,6 +466,12 @@ mod tests {
         );
         let audio = shelf.playlist(Track::Audio, "");
         assert!(audio.contains("#EXTINF:2.00600,\na1.m4s\n"), "{audio}");
+    }
+
+    #[test]
+    fn players_begin_when_there_is_as_much_as_they_are_to_be_behind() {
+        let ready = [0, 1, 2, 3, 4].map(|parts| shelf(parts, 9).is_ready());
+        assert_eq!(ready, [false, false, false, true, true]);
     }
 
     #[test]

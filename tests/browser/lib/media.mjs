@@ -1,6 +1,7 @@
 // What the test participants show and say: a colour and a tone each, as files for Chromium's
 // fake camera (YUV4MPEG2, I420) and fake microphone (WAV), which play them in a loop.
 
+import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 
@@ -20,9 +21,10 @@ const RATE = 48000;
 
 // Writes the camera's file and returns its path. A flat colour with a white square of a quarter
 // of the shorter side in the middle (it shows stretching) and a grey bar that walks along the
-// bottom (so that encoders and freeze detectors see a camera, not a still).
-export function camera(folder, colour, { width, height } = LANDSCAPE) {
-  const file = path.join(folder, `${colour}-${width}x${height}.y4m`);
+// bottom (so that encoders and freeze detectors see a camera, not a still). `grain` is noise in its
+// brightness, up to so much, as of a camera at night: it fills whatever line there is.
+export function camera(folder, colour, { width, height, grain = 0 } = LANDSCAPE) {
+  const file = path.join(folder, `${colour}-${width}x${height}-${grain}.y4m`);
   if (fs.existsSync(file)) return file;
   const [y, u, v] = yuv(PEOPLE[colour].hue);
   const out = [Buffer.from(`YUV4MPEG2 W${width} H${height} F${FPS}:1 Ip A1:1 C420jpeg\n`)];
@@ -35,6 +37,10 @@ export function camera(folder, colour, { width, height } = LANDSCAPE) {
       Buffer.alloc((width * height) / 4, v),
     ];
     const bar = { x: even(((width - 32) * frame) / FPS), y: height - 16, w: 32, h: 16 };
+    if (grain > 0) {
+      const noise = randomBytes(width * height);
+      for (let n = 0; n < noise.length; n++) planes[0][n] += ((noise[n] - 128) * grain) / 128;
+    }
     paint(planes, width, square, 235);
     paint(planes, width, bar, 128);
     out.push(Buffer.from('FRAME\n'), ...planes);

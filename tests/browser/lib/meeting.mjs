@@ -39,7 +39,7 @@ export function meetings(name, args = [], world = {}) {
   });
 
   async function browser(colour, size = LANDSCAPE) {
-    const key = `${colour} ${size.width}x${size.height}`;
+    const key = `${colour} ${size.width}x${size.height} ${size.grain ?? 0}`;
     if (!browsers.has(key)) {
       const how = world.browser?.(colour, server, folder);
       const started = colour === 'firefox' ? Firefox.start(folder) : Browser.start(folder, colour, size, how);

@@ -39,10 +39,10 @@ export async function startServer(folder, args = [], wrap = (command) => command
   return new Server(child, exited, http.startsWith('http') ? http : `http://${http}`, log);
 }
 
-// Free ports of the loopback, and room for every meeting however small the machine is, unless
-// something else is asked for.
+// Free ports of the loopback, and room for every meeting and a mix for each however small and busy
+// the machine is, unless something else is asked for.
 function listen(args) {
-  const usual = [['--listen', '127.0.0.1:0'], ['--rtc-listen', '127.0.0.1:0'], ['--cpu-budget', '64']];
+  const usual = [['--listen', '127.0.0.1:0'], ['--rtc-listen', '127.0.0.1:0'], ['--cpu-budget', '64'], ['--mix', 'personal']];
   return usual.filter(([option]) => !args.includes(option)).flat();
 }
 
