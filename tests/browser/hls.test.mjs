@@ -62,6 +62,8 @@ const meeting = meetings('hls', ['--hls-origin', origin]);
 
 meeting('hls.js shows and plays a room, a few seconds behind it', async (room) => {
   await room.enter('red');
+  // Before, there is nothing to play.
+  await until('red is in', async () => assert.equal(await room.server.metric('quilt_participants'), 1));
   const address = new URL(`/hls/${room.name}/index.m3u8`, room.server.url);
   const player = await room.visit('red', `${origin}/#${address}`, { permissions: [] });
   const { page } = player;
