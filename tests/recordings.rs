@@ -157,7 +157,7 @@ async fn a_watched_meeting_is_recorded_whole_and_for_no_further_picture() {
     assert!(film.fast_start);
     assert_eq!((film.size, &*film.sound), ((1280, 720), "aac"));
     drop((people, viewer, told, late));
-    let [pictures, _] = witness.await.expect("no panic");
+    let [pictures, ..] = witness.await.expect("no panic");
     let (film_steps, steps) = (film.steps(), steps(&pictures));
     assert!(film_steps.len() > 80, "{}", film_steps.len());
     let alike = |window: &[f64]| {

@@ -90,11 +90,15 @@ async fn whatever_happens_to_the_disk_the_meeting_goes_on_and_something_plays() 
     }
 
     ann.ask(json!({"id": 10, "type": "leave"})).await;
-    let [pictures, sounds] = witness.await.expect("no panic");
+    let [pictures, sounds, came] = witness.await.expect("no panic");
     let longest = steps(&pictures).into_iter().fold(0.0, f64::max);
     println!("{} pictures, longest step {longest} s", pictures.len());
     // A disk that is waited for takes longer; so do not ticks of a busy machine.
     assert!(longest <= 0.25, "{longest}");
+    // Whoever hands them on waits for no disk, either.
+    let late = steps(&came).into_iter().fold(0.0, f64::max);
+    println!("longest step until the next one came {late} s");
+    assert!(late <= 0.5, "{late}");
     let longest = steps(&sounds).into_iter().fold(0.0, f64::max);
     assert!(longest <= 0.25, "{longest}");
     server.stop().await;

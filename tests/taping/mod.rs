@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use quilt::clock::MediaTime;
+use quilt::clock::{self, MediaTime};
 use quilt::media::{Tier, VideoCodec};
 use quilt::room::output::{Item, Output, Wish};
 use serde_json::{Value, json};
@@ -105,13 +105,17 @@ pub fn is_over(seen: &Value) -> bool {
     seen["state"] != "recording" && seen["file"].as_str().is_none_or(whole)
 }
 
-/// What a viewer of the common mix gets from now on: when its pictures and sounds are.
-pub fn witness(mut output: Output) -> tokio::task::JoinHandle<[Vec<MediaTime>; 2]> {
+/// What a viewer of the common mix gets from now on: when its pictures and sounds are, and when the
+/// pictures came.
+pub fn witness(mut output: Output) -> tokio::task::JoinHandle<[Vec<MediaTime>; 3]> {
     tokio::spawn(async move {
-        let mut seen = [vec![], vec![]];
+        let mut seen = [vec![], vec![], vec![]];
         while let Ok(item) = output.next().await {
             match item {
-                Item::Picture(picture) => seen[0].push(picture.at),
+                Item::Picture(picture) => {
+                    seen[0].push(picture.at);
+                    seen[2].push(clock::now());
+                }
                 Item::Audio(audio) => seen[1].push(audio.at),
             }
         }
