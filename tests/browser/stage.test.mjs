@@ -176,7 +176,7 @@ meeting('recordings, connections, tiers and what is wanted of the camera are sho
   say({ type: 'uplink', height: 90, fps: 10, bitrate: 100_000 });
   await until('less is sent', async () => {
     const { scaleResolutionDownBy, maxBitrate, maxFramerate } = await encoding();
-    assert.deepEqual([scaleResolutionDownBy, maxBitrate, maxFramerate], [settings.height / 90, 100_000, 10]);
+    assert.deepEqual([scaleResolutionDownBy, maxBitrate, maxFramerate], [settings.height / 90, 100_000, 12]);
   });
   say({ type: 'uplink', height: 0, fps: 0, bitrate: 0 });
   await until('nothing is sent', async () => (await encoding()).active === false);
