@@ -128,7 +128,7 @@ pub struct Written {
     /// [default: 0]
     #[arg(long, env = "QUILT_DRAIN_TIMEOUT", value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(0..=86_400))]
     pub drain_timeout: Option<u32>,
-    /// Origin whose pages may play HLS from here, such as https://tv.example; * for any; repeatable.
+    /// Origin whose pages may play HLS from here, such as `https://tv.example`; * for any; repeatable.
     /// With an API key all may, by a token
     #[arg(
         long,

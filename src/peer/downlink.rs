@@ -1,5 +1,5 @@
 //! The interceptor next to the wire: numbers all that goes out across streams, reads what the client
-//! tells of it, and sends what its [`line`](super::line) wants to be filled up.
+//! tells of it, and sends what its [`line`](mod@super::line) wants to be filled up.
 //!
 //! Fillers are packets that were sent before, sent again as retransmissions (RFC 4588): receivers
 //! drop what they have already. Retransmissions that somebody asked for come by here too, and all

@@ -15,7 +15,7 @@
 //!   It is also where receivers' feedback is read and where sender reports are made, as a function
 //!   of media time.
 //! - The [`downlink`], the outermost interceptor, learns what became of each packet ([`delivery`]),
-//!   and the [`line`] decides by it how much a client can be sent. The feedback is of single packets
+//!   and the [`line`](mod@line) decides by it how much a client can be sent. The feedback is of single packets
 //!   (transport-wide congestion control): an estimate of the client's own (REMB) comes once a second,
 //!   which is too late to give up a proof at the first sign of a queue.
 //! - [`sdp`] is what the server has to say about session descriptions. The library negotiates.
