@@ -20,7 +20,9 @@ await learn();
  *
  * @typedef {Person & { way: 'websocket' | 'http' | null }} Carried
  * @typedef {{ encoders: Encoder[], channels: string[], waiting: number }} Inside
- * @typedef {{ name: string, viewers: number, people: Carried[], inside: Inside | null }} Room
+ * @typedef {{ url: string, state: 'connecting' | 'live' | 'waiting' | 'failed', reason: string | null }} Push
+ * @typedef {{ begun: number }} Recording Since when, ms since 1970.
+ * @typedef {{ name: string, viewers: number, people: Carried[], inside: Inside | null, recordings: Recording[], pushes: Push[] }} Room
  */
 
 /** How old what is shown may get, ms. */
@@ -134,6 +136,7 @@ class Admin {
       if (people) reconcile(people, room.people, ({ id }) => id, (person) => this.#person(room.name, person), (line, person) => showPerson(line, person, channels.has(person.id)));
       const texts = (room.inside?.encoders ?? []).map((encoder) => described(encoder, room.people));
       if (room.inside?.waiting) texts.push(t('admin_waiting', { n: room.inside.waiting }));
+      texts.push(...room.recordings.map(({ begun }) => t('admin_recording', { time: new Date(begun).toLocaleTimeString() })), ...room.pushes.map(pushed));
       if (encoders) reconcile(encoders, texts, (text) => text, (text) => make('li', { 'data-testid': 'admin-encoder' }, text), () => {});
     });
   }
@@ -201,6 +204,18 @@ export function described({ codec, size, layout, without, people, outputs }, all
   if (outputs > 0) who.push(t('admin_outputs', { n: outputs }));
   const what = `${codec.toUpperCase()} ${size.width}×${size.height}, ${layout}`;
   return without === null ? t('admin_encoder', { what, who: list(who) }) : t('admin_encoder_without', { what, name: named(without), who: list(who) });
+}
+
+/** @satisfies {Record<Push['state'], import('./i18n.js').Key>} */
+const PUSHED = { connecting: 'admin_push_connecting', live: 'admin_push_live', waiting: 'admin_push_waiting', failed: 'admin_push_failed' };
+
+/**
+ * Where a room is pushed to and how that goes, in words. Pure.
+ * @param {Push} push
+ */
+export function pushed({ url, state, reason }) {
+  const text = t(PUSHED[state], { url });
+  return state === 'live' || reason === null ? text : `${text} (${reason})`;
 }
 
 /**

@@ -13,11 +13,13 @@ use serde::Serialize;
 use crate::gst::census;
 use crate::gst::pipeline::Stage;
 use crate::id::{ParticipantId, RoomName};
+use crate::record::manifest::{self, Manifest};
 use crate::room::inspect::Inside;
 use crate::server::api::{Problem, bearer, room_name};
 use crate::server::seats::Way;
 use crate::server::{App, security};
 use crate::signalling::Person;
+use crate::stream::push::desk::Listed;
 
 /// How long a room may take to say what is in it. It takes microseconds, unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -35,6 +37,10 @@ struct Room {
     people: Vec<Carried>,
     /// None: it did not answer.
     inside: Option<Inside>,
+    /// Recordings that go on.
+    recordings: Vec<Manifest>,
+    /// Where it is pushed to.
+    pushes: Vec<Listed>,
 }
 
 #[derive(Serialize)]
@@ -67,7 +73,11 @@ pub async fn overview(
             way: ways.get(&person.id).copied(),
             person,
         });
+        let mut recordings = app.recordings.list(&name);
+        recordings.retain(|recording| recording.state == manifest::State::Recording);
         Room {
+            recordings,
+            pushes: app.outputs.list(&name),
             inside: insides.remove(&name),
             name,
             viewers: summary.viewers,

@@ -1,13 +1,17 @@
 // The operator's page: behind the key, who is where, and having them leave.
 
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
 
 import { accessible } from './lib/axe.mjs';
 import { meetings } from './lib/meeting.mjs';
 import { until } from './lib/wait.mjs';
 
 const KEY = '0123456789abcdef';
-const meeting = meetings('admin', ['--api-key', KEY]);
+const kept = fs.mkdtempSync(path.join(os.tmpdir(), 'quilt-admin-data-'));
+const meeting = meetings('admin', ['--api-key', KEY, '--data-dir', kept]);
 
 meeting('with the key the operator sees everybody and has them leave', async (room) => {
   const red = await room.enter('red', { token: KEY });
@@ -25,6 +29,11 @@ meeting('with the key the operator sees everybody and has them leave', async (ro
   const person = green.page.locator('[data-testid="admin-person"][data-name="Red"]');
   await until('it is told how red is reached', async () => (await person.innerText()).includes('WebSocket + Data channel'));
   await until('and who shares the encoder', async () => assert.match((await green.control('admin-encoder').allInnerTexts()).join(), /H264 1280×720, grid.*: Red/));
+  const begun = await fetch(new URL(`/api/rooms/${room.name}/recordings`, room.server.url), {
+    method: 'POST', headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' }, body: '{}',
+  });
+  assert.equal(begun.status, 201);
+  await until('and that it is recorded', async () => assert.match((await green.control('admin-encoder').allInnerTexts()).join(), /Being recorded since/));
   await green.page.locator('[data-testid="admin-pipeline"][data-name="decode-opus"] button').first().click();
   await until('the graph is shown', async () => (await green.control('graph-dialog').innerText()).includes('digraph'));
   await accessible(green, 'the graph of a pipeline');
