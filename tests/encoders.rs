@@ -5,10 +5,9 @@
 mod common;
 
 use std::path::PathBuf;
-use std::process::Command;
 
 use clap::Parser;
-use common::Server;
+use common::{Server, program};
 use gstreamer::prelude::*;
 use gstreamer::{Element, ElementFactory, Rank};
 use quilt::load;
@@ -49,14 +48,7 @@ impl Drop for Pipelines {
 #[test]
 fn one_that_is_asked_for_and_does_not_work_is_an_error() {
     let broken = Pipelines::without_x264("forced");
-    let output = Command::new(env!("CARGO_BIN_EXE_quilt"))
-        .args([
-            "serve",
-            "--listen",
-            "127.0.0.1:0",
-            "--rtc-listen",
-            "127.0.0.1:0",
-        ])
+    let output = program::serve()
         .args(["--video-encoder", "x264", "--pipelines-dir"])
         .arg(&broken.0)
         .output()

@@ -5,9 +5,9 @@
 
 mod common;
 
-use common::{PATIENCE, Server};
+use common::{PATIENCE, Server, http};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::TcpStream;
 
 /// One event of a stream.
@@ -25,25 +25,17 @@ struct Client<'a> {
     lines: Option<Lines<BufReader<TcpStream>>>,
 }
 
-async fn request(server: &Server, head: &str, body: &str) -> (String, String) {
-    let mut stream = TcpStream::connect(server.http).await.unwrap();
-    let request = format!(
-        "{head} HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        server.http,
-        body.len()
-    );
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.split(' ').nth(1).unwrap().into(), body.into())
+async fn request(server: &Server, head: &str, body: &str) -> (u16, String) {
+    let (verb, path) = head.split_once(' ').unwrap();
+    let answer = http::ask(server.http, verb, path, &[], body).await;
+    (answer.status, answer.text().to_owned())
 }
 
 impl<'a> Client<'a> {
     async fn open(server: &'a Server, room: &str) -> Self {
         let path = format!("POST /api/rooms/{room}/sessions");
         let (status, body) = request(server, &path, "").await;
-        assert_eq!(status, "201", "{body}");
+        assert_eq!(status, 201, "{body}");
         let body: Value = serde_json::from_str(&body).unwrap();
         let mut client = Self {
             server,
@@ -95,13 +87,13 @@ impl<'a> Client<'a> {
         serde_json::from_str(&event.data).expect("JSON")
     }
 
-    async fn post(&self, commands: &str) -> String {
+    async fn post(&self, commands: &str) -> u16 {
         let path = format!("POST {}/messages", self.session);
         request(self.server, &path, commands).await.0
     }
 
     async fn ask(&mut self, command: Value) -> Value {
-        assert_eq!(self.post(&command.to_string()).await, "202");
+        assert_eq!(self.post(&command.to_string()).await, 202);
         loop {
             let message = self.message().await;
             if message["id"] == command["id"] {
@@ -137,7 +129,7 @@ async fn everything_that_is_said_on_a_socket_can_be_said_without_one() {
         json!({"id": 4, "type": "offer", "sdp": "v=0"}),
     ];
     let commands = commands.map(|command| format!("{command}\n")).concat();
-    assert_eq!(ann.post(&commands).await, "202");
+    assert_eq!(ann.post(&commands).await, 202);
     let mut answers = Vec::new();
     while answers.len() < 3 {
         let message = ann.message().await;
@@ -167,7 +159,7 @@ async fn everything_that_is_said_on_a_socket_can_be_said_without_one() {
     };
     assert_eq!(last.data, "");
     assert_eq!(ann.event().await, None);
-    assert_eq!(ann.post("{}").await, "404");
+    assert_eq!(ann.post("{}").await, 404);
     assert_eq!(ann.follow(Some(last.id)).await, "404");
     server.stop().await;
 }
@@ -207,7 +199,7 @@ async fn a_stream_that_broke_is_gone_on_with_and_one_that_stays_away_is_a_leave(
     assert_eq!(server.metric("quilt_participants"), 2.0);
     ann.lines = None;
     server.metric_becomes("quilt_participants", 1.0).await;
-    assert_eq!(ann.post("{}").await, "404");
+    assert_eq!(ann.post("{}").await, 404);
     server.stop().await;
 }
 
@@ -215,12 +207,12 @@ async fn a_stream_that_broke_is_gone_on_with_and_one_that_stays_away_is_a_leave(
 async fn limits_are_those_of_the_socket() {
     let server = Server::start("").await;
     for (body, status, code) in [
-        ("x".repeat(70_000), "202", "too_large"),
-        ("x".repeat(300_000), "413", "too_large"),
+        ("x".repeat(70_000), 202, "too_large"),
+        ("x".repeat(300_000), 413, "too_large"),
         (
             // It ends in the middle of them.
             "{\"id\":1,\"type\":\"ping\"}\n".repeat(200),
-            "404",
+            404,
             "rate_limited",
         ),
     ] {
@@ -241,24 +233,21 @@ async fn limits_are_those_of_the_socket() {
     // Another room's address, a secret that is none, another site's page.
     let elsewhere = client.session.replace("/a/", "/b/");
     let path = format!("DELETE {elsewhere}");
-    assert_eq!(request(&server, &path, "").await.0, "404");
+    assert_eq!(request(&server, &path, "").await.0, 404);
     let path = "DELETE /api/rooms/a/sessions/0123";
-    assert_eq!(request(&server, path, "").await.0, "404");
-    let evil = " HTTP/1.1\r\nOrigin: http://evil.example\r\nX-Rest:";
-    for path in [
-        "POST /api/rooms/a/sessions".to_owned(),
-        format!("POST {}/messages", client.session),
-        format!("GET {}/events", client.session),
-        format!("DELETE {}", client.session),
+    assert_eq!(request(&server, path, "").await.0, 404);
+    let evil = [("Origin", "http://evil.example")];
+    for (verb, path) in [
+        ("POST", "/api/rooms/a/sessions".to_owned()),
+        ("POST", format!("{}/messages", client.session)),
+        ("GET", format!("{}/events", client.session)),
+        ("DELETE", client.session.clone()),
     ] {
-        assert_eq!(
-            request(&server, &format!("{path}{evil}"), "").await.0,
-            "403",
-            "{path}"
-        );
+        let answer = http::ask(server.http, verb, &path, &evil, "").await;
+        assert_eq!(answer.status, 403, "{verb} {path}");
     }
     let path = format!("DELETE {}", client.session);
-    assert_eq!(request(&server, &path, "").await.0, "204");
+    assert_eq!(request(&server, &path, "").await.0, 204);
     server.metric_becomes("quilt_participants", 0.0).await;
     server.stop().await;
 }

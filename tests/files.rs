@@ -4,25 +4,11 @@
 
 mod common;
 
-use common::{Server, Socket};
+use common::{Server, Socket, http};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
-async fn put(server: &Server, path: &str, more: &str, body: &[u8]) -> String {
-    let mut stream = TcpStream::connect(server.http).await.unwrap();
-    let head = format!(
-        "PUT {path} HTTP/1.1\r\nHost: {}\r\n{more}Content-Length: {}\r\nConnection: close\r\n\r\n",
-        server.http,
-        body.len()
-    );
-    stream.write_all(head.as_bytes()).await.unwrap();
-    // It may be refused before it is read to its end.
-    let _ = stream.write_all(body).await;
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer).await;
-    let answer = String::from_utf8_lossy(&answer);
-    answer.split(' ').nth(1).unwrap_or_default().to_owned()
+async fn put(server: &Server, path: &str, body: &[u8]) -> u16 {
+    http::ask(server.http, "PUT", path, &[], body).await.status
 }
 
 async fn announce(socket: &mut Socket, name: &str, size: u64, to: &Value) -> Value {
@@ -43,12 +29,13 @@ async fn a_file_is_brought_once_and_offered_to_those_present() {
     let expected = announce(&mut ann, "../a\u{202e}b.html", 5, &Value::Null).await;
     let path = expected["upload"].as_str().unwrap().to_owned();
     assert_eq!(server.request("GET", &path, None).await.0, "404", "not yet");
-    let evil = "Origin: http://evil.example\r\n";
-    assert_eq!(put(&server, &path, evil, b"hello").await, "403");
+    let evil = [("Origin", "http://evil.example")];
+    let refused = http::ask(server.http, "PUT", &path, &evil, "hello").await;
+    assert_eq!(refused.status, 403);
     let elsewhere = path.replace("/a/", "/b/");
-    assert_eq!(put(&server, &elsewhere, "", b"hello").await, "404");
-    assert_eq!(put(&server, &path, "", b"hello").await, "204");
-    assert_eq!(put(&server, &path, "", b"other").await, "404", "once");
+    assert_eq!(put(&server, &elsewhere, b"hello").await, 404);
+    assert_eq!(put(&server, &path, b"hello").await, 204);
+    assert_eq!(put(&server, &path, b"other").await, 404, "once");
     let line = bob.next_of("chat").await;
     assert_eq!(line["text"], "_ab.html");
     assert_eq!(line["file"], json!({"size": 5, "url": path}));
@@ -59,14 +46,14 @@ async fn a_file_is_brought_once_and_offered_to_those_present() {
     for body in [b"hell".as_slice(), b"hello!"] {
         let expected = announce(&mut ann, "x", 5, &bob_id).await;
         let path = expected["upload"].as_str().unwrap();
-        assert_eq!(put(&server, path, "", body).await, "400");
-        assert_eq!(put(&server, path, "", b"hello").await, "404");
+        assert_eq!(put(&server, path, body).await, 400);
+        assert_eq!(put(&server, path, b"hello").await, 404);
     }
     let expected = announce(&mut ann, "for Bob", 0, &bob_id).await;
     let mut eve = server.socket("a").await;
     eve.join("Eve").await;
     let path = expected["upload"].as_str().unwrap();
-    assert_eq!(put(&server, path, "", b"").await, "204");
+    assert_eq!(put(&server, path, b"").await, 204);
     assert_eq!(bob.next_of("chat").await["to"], bob_id);
     ann.ask(json!({"id": 8, "type": "chat", "text": "and now?"}))
         .await;
@@ -107,6 +94,6 @@ async fn what_cannot_be_sent_is_refused_before_it_is() {
     bob.ask(json!({"id": 9, "type": "leave"})).await;
     server.metric_becomes("quilt_participants", 1.0).await;
     let path = expected["upload"].as_str().unwrap();
-    assert_eq!(put(&server, path, "", b"hello").await, "409");
+    assert_eq!(put(&server, path, b"hello").await, 409);
     server.stop().await;
 }

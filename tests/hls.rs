@@ -5,59 +5,25 @@
 
 mod common;
 
-use std::collections::HashMap;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use common::http::{Answer, ask, ask_json};
 use common::{PATIENCE, Server, Socket};
 use mp4_atom::{Any, Buf, Decode};
 use quilt::id::{DisplayName, RoomName};
 use quilt::load::client::{Client, Entry};
 use quilt::media::{Quality, VideoCodec};
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 const INDEX: &str = "/hls/a/index.m3u8";
 
-struct Answer {
-    status: u16,
-    headers: HashMap<String, String>,
-    body: Bytes,
-}
-
-impl Answer {
-    fn text(&self) -> &str {
-        std::str::from_utf8(&self.body).unwrap()
-    }
-}
-
-async fn get(server: &Server, path: &str, headers: &str) -> Answer {
-    let mut stream = TcpStream::connect(server.http).await.unwrap();
-    let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: {}\r\n{headers}Connection: close\r\n\r\n",
-        server.http
-    );
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
-    let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer));
-    read.await.expect("an answer in time").unwrap();
-    let end = answer.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
-    let head = std::str::from_utf8(&answer[..end]).unwrap();
-    let headers = head.lines().skip(1).map(|line| {
-        let (name, value) = line.split_once(": ").unwrap();
-        (name.to_lowercase(), value.to_owned())
-    });
-    Answer {
-        status: head.split(' ').nth(1).unwrap().parse().unwrap(),
-        headers: headers.collect(),
-        body: answer[end + 4..].to_vec().into(),
-    }
+async fn get(server: &Server, path: &str, headers: &[(&str, &str)]) -> Answer {
+    ask(server.http, "GET", path, headers, "").await
 }
 
 async fn ok(server: &Server, path: &str) -> Answer {
-    let answer = get(server, path, "").await;
+    let answer = get(server, path, &[]).await;
     assert_eq!(answer.status, 200, "{path}: {}", answer.text());
     answer
 }
@@ -82,8 +48,8 @@ fn segments(playlist: &str) -> Vec<&str> {
 }
 
 /// Time of the first sample and of the end, in ticks, of everything in a segment.
-fn times(segment: &Bytes) -> (u64, u64) {
-    let mut rest = &segment[..];
+fn times(segment: &[u8]) -> (u64, u64) {
+    let mut rest = segment;
     let (mut first, mut end) = (None, 0);
     while rest.has_remaining() {
         if let Any::Moof(moof) = Any::decode(&mut rest).unwrap() {
@@ -122,9 +88,9 @@ async fn ann(server: &Server) -> Socket {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watched_room_is_watched_by_hls_too_and_ffmpeg_has_nothing_to_say() {
     let server = Server::start("").await;
-    let nobody = get(&server, INDEX, "").await;
+    let nobody = get(&server, INDEX, &[]).await;
     assert_eq!(nobody.status, 404);
-    assert_eq!(nobody.headers["cache-control"], "no-store");
+    assert_eq!(nobody.header("cache-control"), "no-store");
     let mut ann = ann(&server).await;
     let viewer = viewer(&server).await;
     server
@@ -135,10 +101,10 @@ async fn a_watched_room_is_watched_by_hls_too_and_ffmpeg_has_nothing_to_say() {
     let index = ok(&server, INDEX).await;
     assert!(asked.elapsed() < Duration::from_secs(9));
     assert_eq!(
-        index.headers["content-type"],
+        index.header("content-type"),
         "application/vnd.apple.mpegurl"
     );
-    assert_eq!(index.headers["cache-control"], "public, max-age=1");
+    assert_eq!(index.header("cache-control"), "public, max-age=1");
     assert_eq!(server.metric("quilt_outputs{kind=\"hls\"}"), 1.0);
     assert_eq!(
         server.metric("quilt_encoders{kind=\"video\"}"),
@@ -164,20 +130,20 @@ async fn a_watched_room_is_watched_by_hls_too_and_ffmpeg_has_nothing_to_say() {
     for number in 1..=2 {
         let list = format!("{video}?_HLS_msn={number}");
         let list = ok(&server, &list).await;
-        assert_eq!(list.headers["cache-control"], "public, max-age=12");
+        assert_eq!(list.header("cache-control"), "public, max-age=12");
         assert!(segments(list.text()).len() > number, "{}", list.text());
     }
     for (playlist, kind, clock) in [(&video, "video/mp4", 90_000), (&audio, "audio/mp4", 48_000)] {
         let list = ok(&server, playlist).await;
         let init = list.text().split('"').find(|part| part.ends_with(".mp4"));
         let init = ok(&server, &beside(playlist, init.unwrap())).await;
-        assert_eq!(init.headers["content-type"], kind);
+        assert_eq!(init.header("content-type"), kind);
         let mut before = None;
         for name in &segments(list.text())[..3] {
             let segment = ok(&server, &beside(playlist, name)).await;
-            assert_eq!(segment.headers["content-type"], kind);
+            assert_eq!(segment.header("content-type"), kind);
             assert_eq!(
-                segment.headers["cache-control"],
+                segment.header("cache-control"),
                 "public, max-age=86400, immutable"
             );
             let (begin, end) = times(&segment.body);
@@ -194,9 +160,9 @@ async fn a_watched_room_is_watched_by_hls_too_and_ffmpeg_has_nothing_to_say() {
         let part = ok(&server, &beside(playlist, hint.unwrap())).await;
         assert!(!part.body.is_empty());
     }
-    let refused = get(&server, &format!("{video}?_HLS_msn=1000000"), "").await;
+    let refused = get(&server, &format!("{video}?_HLS_msn=1000000"), &[]).await;
     assert_eq!(refused.status, 400);
-    let missing = get(&server, &beside(&video, "v123456.m4s"), "").await;
+    let missing = get(&server, &beside(&video, "v123456.m4s"), &[]).await;
     assert_eq!(missing.status, 404);
 
     let read = tokio::time::timeout(PATIENCE, ffmpeg)
@@ -213,13 +179,13 @@ async fn a_watched_room_is_watched_by_hls_too_and_ffmpeg_has_nothing_to_say() {
 
     // Players find the end of a meeting.
     viewer.leave().await.unwrap();
-    ann.ask(json!({"id": 2, "type": "leave"})).await;
+    ann.leave().await;
     server
         .metric_becomes("quilt_outputs{kind=\"hls\"}", 0.0)
         .await;
     let last = ok(&server, &video).await;
     assert!(last.text().ends_with("#EXT-X-ENDLIST\n"), "{}", last.text());
-    assert_eq!(get(&server, INDEX, "").await.status, 404);
+    assert_eq!(get(&server, INDEX, &[]).await.status, 404);
     server.stop().await;
 }
 
@@ -229,19 +195,10 @@ async fn whoever_may_not_watch_gets_nothing() {
     let server = Server::start(&format!("api-key = \"{KEY}\"\n")).await;
     let token = async |role: &str| {
         let path = "/api/rooms/a/tokens";
-        let mut stream = TcpStream::connect(server.http).await.unwrap();
+        let key = format!("Bearer {KEY}");
+        let key = [("Authorization", key.as_str())];
         let body = json!({"role": role}).to_string();
-        let request = format!(
-            "POST {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {KEY}\r\nContent-Type: \
-             application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-            server.http,
-            body.len()
-        );
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        let (_, body) = ask_json(server.http, "POST", path, &key, &body).await;
         body["token"].as_str().unwrap().to_owned()
     };
     let (host, guest) = (token("host").await, token("viewer").await);
@@ -249,12 +206,12 @@ async fn whoever_may_not_watch_gets_nothing() {
     let join = json!({"id": 1, "type": "join", "name": "Ann", "token": host});
     assert_eq!(ann.ask(join).await["type"], "ack");
 
-    assert_eq!(get(&server, INDEX, "").await.status, 401);
-    let elsewhere = "Origin: https://tv.example\r\n";
+    assert_eq!(get(&server, INDEX, &[]).await.status, 401);
+    let elsewhere = [("Origin", "https://tv.example")];
     let path = format!("{INDEX}?token={guest}");
-    let index = get(&server, &path, elsewhere).await;
+    let index = get(&server, &path, &elsewhere).await;
     assert_eq!(index.status, 200, "{}", index.text());
-    let allowed = &index.headers["access-control-allow-origin"];
+    let allowed = index.header("access-control-allow-origin");
     assert_eq!(allowed, "https://tv.example", "a token opens it to anybody");
     // Every address carries the token, and nothing is to be had without.
     let video = playlist(index.text(), "video.m3u8");
@@ -264,17 +221,18 @@ async fn whoever_may_not_watch_gets_nothing() {
     let segment = beside(plain, segments(list.text())[0]);
     assert_eq!(ok(&server, &segment).await.status, 200);
     for path in [plain, segment.split_once('?').unwrap().0] {
-        assert_eq!(get(&server, path, "").await.status, 401, "{path}");
+        assert_eq!(get(&server, path, &[]).await.status, 401, "{path}");
     }
-    let bearer = format!("Authorization: Bearer {guest}\r\n");
+    let bearer = format!("Bearer {guest}");
+    let bearer = [("Authorization", bearer.as_str())];
     let mine = get(&server, plain, &bearer).await;
     assert_eq!(mine.status, 200);
-    assert_eq!(mine.headers["cache-control"], "private, max-age=1");
+    assert_eq!(mine.header("cache-control"), "private, max-age=1");
 
     // A locked room lets nobody in any more; who watches goes on.
     let lock = json!({"id": 2, "type": "moderate", "act": "lock"});
     assert_eq!(ann.ask(lock).await["type"], "ack");
-    assert_eq!(get(&server, &path, "").await.status, 403);
+    assert_eq!(get(&server, &path, &[]).await.status, 403);
     ok(&server, &video).await;
     ok(&server, &format!("{INDEX}?token={host}")).await;
     server.stop().await;
@@ -290,9 +248,9 @@ async fn pages_of_others_read_what_the_settings_allow() {
         (&*own, true),
         ("https://evil.example", false),
     ] {
-        let answer = get(&server, INDEX, &format!("Origin: {origin}\r\n")).await;
+        let answer = get(&server, INDEX, &[("Origin", origin)]).await;
         assert_eq!(answer.status, 200);
-        let read = answer.headers.get("access-control-allow-origin");
+        let read = answer.all("access-control-allow-origin").next();
         assert_eq!(read.is_some_and(|read| read == origin), allowed, "{origin}");
     }
     server.stop().await;

@@ -1,10 +1,12 @@
 //! A server's life: people come and go by the hundred, and nothing of them stays behind.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+mod common;
+
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use common::program;
 use quilt::clock;
 use quilt::id::{DisplayName, RoomName};
 use quilt::load::churn::{self, ChurnOptions};
@@ -19,19 +21,9 @@ struct Server {
 
 impl Server {
     fn start(arguments: &[&str]) -> Self {
-        let any = "127.0.0.1:0";
-        let mut process = Command::new(env!("CARGO_BIN_EXE_quilt"))
-            .args(["serve", "--listen", any, "--rtc-listen", any])
-            .args(["--cpu-budget", "64"])
-            .args(arguments)
-            .env_remove("QUILT_LOG")
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("quilt runs");
-        let mut line = String::new();
-        let stdout = process.stdout.as_mut().expect("its output");
-        BufReader::new(stdout).read_line(&mut line).expect("a line");
-        let addresses: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+        let mut command = program::serve();
+        command.args(["--cpu-budget", "64"]).args(arguments);
+        let (process, addresses) = program::start(command.env_remove("QUILT_LOG"));
         let http = addresses["http"].as_str().expect("an address");
         Self {
             url: format!("http://{http}"),

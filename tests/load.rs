@@ -1,31 +1,16 @@
 //! The load generator against a real server: what is sent comes back mixed, in the right tiles,
 //! and the synthetic people of the demonstration are in their room.
 
+mod common;
+
 use clap::Parser;
-use quilt::config::Written;
+use common::{Server, watch};
 use quilt::id::RoomName;
 use quilt::load::{self, Options, demo, report::Role, ws::Session};
-use quilt::room::state::MixPolicy;
-use quilt::signalling::{Command, Message};
-use tokio::sync::mpsc;
+use quilt::signalling::Message;
 
-/// A server on loopback, at a URL, until the sender is dropped.
-async fn server() -> (String, mpsc::Sender<()>) {
-    let settings = Written {
-        listen: Some("127.0.0.1:0".parse().expect("an address")),
-        rtc_listen: Some("127.0.0.1:0".parse().expect("an address")),
-        // On a busy machine, `auto` would be common.
-        mix: Some(MixPolicy::Personal),
-        cpu_budget: Some(64.0),
-        ..Default::default()
-    };
-    let settings = settings.settle().expect("good settings");
-    let server = quilt::Server::bind(settings).await.expect("free ports");
-    let url = format!("http://{}", server.http());
-    let (stop, stopped) = mpsc::channel(1);
-    tokio::spawn(server.run(stopped));
-    (url, stop)
-}
+/// On a busy machine, `auto` would be common.
+const PERSONAL: &str = "mix = \"personal\"";
 
 #[derive(Parser)]
 struct Line {
@@ -35,7 +20,8 @@ struct Line {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everybody_sees_the_others_and_only_them() {
-    let (url, _server) = server().await;
+    let server = Server::start(PERSONAL).await;
+    let url = server.url();
     let line = format!("load --url {url} --publishers 3 --viewers 1 --seconds 3");
     let options = Line::parse_from(line.split(' ')).options;
     let report = load::run(options).await.expect("a report");
@@ -75,22 +61,11 @@ async fn everybody_sees_the_others_and_only_them() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demonstrations_people_are_in_their_room() {
-    let (url, _server) = server().await;
+    let server = Server::start(PERSONAL).await;
+    let url = server.url();
     let room = RoomName::new("demo").expect("a name");
     let (session, mut notices) = Session::connect(&url, &room).await.expect("a socket");
-    let watch = Command::Join {
-        name: None,
-        view: true,
-        codec: None,
-        token: None,
-        audio: true,
-        video: true,
-        portrait: false,
-        session: None,
-        overlay: false,
-        quality: quilt::media::Quality::Auto,
-    };
-    session.request(watch).await.expect("to watch is allowed");
+    session.request(watch()).await.expect("to watch is allowed");
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let stopped = async {
         stopped.await.ok();

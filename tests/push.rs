@@ -10,6 +10,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::http::ask_json;
 use common::{PATIENCE, Server, Socket};
 use quilt::stream::push::connect;
 use quilt::stream::rtmp::amf::Value as Amf;
@@ -26,20 +27,7 @@ const OUTPUTS: &str = "/api/rooms/a/outputs";
 const LOCAL: &str = "output-allow = [\"127.0.0.0/8\"]\n";
 
 async fn ask(server: &Server, verb: &str, path: &str, body: Value) -> (u16, Value) {
-    let mut stream = TcpStream::connect(server.http).await.unwrap();
-    let body = body.to_string();
-    let request = format!(
-        "{verb} {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n\
-         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        server.http,
-        body.len()
-    );
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
-    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-    (status, serde_json::from_str(body).unwrap_or_default())
+    ask_json(server.http, verb, path, &[], &body.to_string()).await
 }
 
 /// Begins to push to `url`; its id.
@@ -193,7 +181,7 @@ async fn ffmpeg_takes_it_by_srt() {
     let listed = until(&server, "another attempt", PATIENCE, broken).await;
     assert!(!listed.to_string().contains("s3cret"), "{listed}");
     // It ends with the meeting.
-    ann.ask(json!({"id": 2, "type": "leave"})).await;
+    ann.leave().await;
     server
         .metric_becomes("quilt_outputs{kind=\"srt\"}", 0.0)
         .await;

@@ -5,13 +5,12 @@ mod common;
 mod film;
 mod taping;
 
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, Server};
+use common::{PATIENCE, Server, http, program};
 use film::Film;
 use quilt::clock;
 use quilt::gst::Library;
@@ -21,8 +20,8 @@ use quilt::load::client::{Client, Entry, Material};
 use quilt::load::clip::{Clip, Settings};
 use quilt::load::publisher::Pace;
 use quilt::media::{Quality, Size, VideoCodec};
-use serde_json::{Value, json};
-use taping::{Folder, WITNESS, ask, asked, is_over, record, size_reaches, steps, until, witness};
+use serde_json::json;
+use taping::{Folder, WITNESS, ask, is_over, record, size_reaches, steps, until, witness};
 
 const FPS: u32 = 25;
 
@@ -136,15 +135,14 @@ async fn a_watched_meeting_is_recorded_whole_and_for_no_further_picture() {
     let file = folder.recordings().join(name);
     let bytes = std::fs::read(&file).expect("the file");
     assert_eq!(done["bytes"].as_u64(), Some(bytes.len() as u64));
-    let (status, head, body) = asked(http, "GET", &format!("{path}/file"), "", "").await;
-    assert_eq!(status, 200, "{head}");
-    assert!(
-        head.contains("content-type: video/mp4") && body == bytes,
-        "{head}"
-    );
-    let range = "Range: bytes=1000-1999\r\n";
-    let (status, head, body) = asked(http, "GET", &format!("{path}/file"), range, "").await;
-    assert_eq!((status, &body[..]), (206, &bytes[1000..2000]), "{head}");
+    let place = format!("{path}/file");
+    let whole = http::ask(http, "GET", &place, &[], "").await;
+    assert_eq!(whole.status, 200);
+    assert_eq!(whole.header("content-type"), "video/mp4");
+    assert!(whole.body == bytes, "what lies there");
+    let range = [("Range", "bytes=1000-1999")];
+    let part = http::ask(http, "GET", &place, &range, "").await;
+    assert_eq!((part.status, &part.body[..]), (206, &bytes[1000..2000]));
 
     // Every picture that the audience got, at its time.
     let film = Film::read(&file);
@@ -216,23 +214,9 @@ struct Program {
 
 impl Program {
     fn start(data: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_quilt"))
-            .args([
-                "serve",
-                "--listen",
-                "127.0.0.1:0",
-                "--rtc-listen",
-                "127.0.0.1:0",
-            ])
-            .args(["--video-encoder", "x264", "--data-dir"])
-            .arg(data)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("quilt runs");
-        let mut line = String::new();
-        let stdout = child.stdout.as_mut().expect("its output");
-        BufReader::new(stdout).read_line(&mut line).expect("a line");
-        let addresses: Value = serde_json::from_str(&line).expect("JSON");
+        let mut command = program::serve();
+        command.args(["--video-encoder", "x264", "--data-dir"]);
+        let (child, addresses) = program::start(command.arg(data));
         let http = addresses["http"].as_str().expect("an address");
         let http = http.parse().expect("an address");
         Self { child, http }

@@ -89,7 +89,7 @@ async fn whatever_happens_to_the_disk_the_meeting_goes_on_and_something_plays() 
         }
     }
 
-    ann.ask(json!({"id": 10, "type": "leave"})).await;
+    ann.leave().await;
     let [pictures, sounds, came] = witness.await.expect("no panic");
     let longest = steps(&pictures).into_iter().fold(0.0, f64::max);
     println!("{} pictures, longest step {longest} s", pictures.len());

@@ -2,13 +2,11 @@
 
 mod common;
 
-use std::io::{BufRead as _, BufReader};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, Server, Socket};
+use common::{PATIENCE, Server, Socket, program};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -129,23 +127,9 @@ fn a_signal_ends_the_process_and_the_service_manager_knows() {
     manager
         .set_read_timeout(Some(PATIENCE))
         .expect("a time-out");
-    let mut quilt = Command::new(env!("CARGO_BIN_EXE_quilt"))
-        .args([
-            "serve",
-            "--listen",
-            "127.0.0.1:0",
-            "--rtc-listen",
-            "127.0.0.1:0",
-        ])
-        .env("NOTIFY_SOCKET", format!("@{name}"))
-        .env("WATCHDOG_USEC", "60000000")
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("quilt runs");
-    let mut line = String::new();
-    let stdout = quilt.stdout.as_mut().expect("its output");
-    BufReader::new(stdout).read_line(&mut line).expect("a line");
-    let addresses: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+    let mut command = program::serve();
+    command.env("NOTIFY_SOCKET", format!("@{name}"));
+    let (mut quilt, addresses) = program::start(command.env("WATCHDOG_USEC", "60000000"));
     assert_eq!(addresses["tls"], false);
     let hear = || {
         let mut buffer = [0; 256];

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{PATIENCE, Server};
+use common::{PATIENCE, Server, watch};
 use quilt::clock;
 use quilt::gst::Library;
 use quilt::id::{DisplayName, ParticipantId, RoomName};
@@ -59,19 +59,7 @@ struct Watcher {
 impl Watcher {
     async fn join(url: &str, room: &RoomName) -> Self {
         let (session, notices) = Session::connect(url, room).await.expect("a socket");
-        let join = Command::Join {
-            name: None,
-            view: true,
-            codec: None,
-            token: None,
-            audio: true,
-            video: true,
-            portrait: false,
-            session: None,
-            overlay: false,
-            quality: Quality::Auto,
-        };
-        session.request(join).await.expect("to join");
+        session.request(watch()).await.expect("to join");
         let options = peer::client::ClientOptions {
             send_video: None,
             send_audio: false,

@@ -33,7 +33,7 @@ impl Visitor {
         let (client, offer) = Client::offer(options, log.clone()).await.expect("an offer");
         let answer = ask(server.http, "POST", path, &[SDP], &offer).await;
         assert_eq!(answer.status, 201, "{answer:?}");
-        client.answer(&answer.body).await.expect("a good answer");
+        client.answer(answer.text()).await.expect("a good answer");
         log.state(State::Connected).await;
         Self {
             client,
@@ -133,10 +133,10 @@ async fn a_sender_is_a_participant_as_long_as_there_is_a_connection() {
         ("a=rtcp-mux-only\r\n", 2),
     ] {
         assert_eq!(
-            answer.body.matches(line).count(),
+            answer.text().matches(line).count(),
             times,
             "{line}{}",
-            answer.body
+            answer.text()
         );
     }
 
@@ -161,10 +161,10 @@ async fn a_sender_is_a_participant_as_long_as_there_is_a_connection() {
     let restarted = patch("*", &restart(&offer)).await;
     assert_eq!(restarted.status, 200, "{restarted:?}");
     assert_eq!(restarted.header("content-type"), FRAGMENT.1);
-    assert!(restarted.body.contains("a=candidate:"), "{restarted:?}");
-    let mut next = answer.body.clone();
+    assert!(restarted.text().contains("a=candidate:"), "{restarted:?}");
+    let mut next = answer.text().to_owned();
     for name in ["ice-ufrag", "ice-pwd"] {
-        let (old, new) = (value(&answer.body, name), value(&restarted.body, name));
+        let (old, new) = (value(answer.text(), name), value(restarted.text(), name));
         assert_ne!(old, new);
         next = next.replace(old, new);
     }
@@ -206,7 +206,7 @@ async fn a_sender_is_a_participant_as_long_as_there_is_a_connection() {
 async fn who_loses_the_connection_or_is_removed_is_not_found_any_more() {
     let server = Server::start("").await;
     let opened = ask(server.http, "POST", "/api/rooms/a/host", &[], "").await;
-    let opened: Value = serde_json::from_str(&opened.body).unwrap();
+    let opened: Value = opened.json();
     let mut bob = server.socket("a").await;
     let join = json!({"id": 1, "type": "join", "name": "Bob", "token": opened["token"]});
     assert_eq!(bob.ask(join).await["type"], "ack");
@@ -259,7 +259,7 @@ async fn players_share_the_picture_that_everybody_gets() {
     let first = Visitor::come(&server, "/whep/a", h264.clone()).await;
     let answer = &first.answer;
     assert_eq!(
-        answer.body.matches("a=sendonly\r\n").count(),
+        answer.text().matches("a=sendonly\r\n").count(),
         2,
         "{answer:?}"
     );
@@ -370,7 +370,7 @@ async fn what_cannot_be_served_is_refused_with_a_reason() {
     for path in ["/whip/a", "/whep/a"] {
         for verb in ["GET", "HEAD"] {
             let look = ask(server.http, verb, path, &[], "").await;
-            assert_eq!((look.status, &look.body[..]), (200, ""));
+            assert_eq!((look.status, look.text()), (200, ""));
             assert_eq!(look.header("content-type"), SDP.1);
         }
         let options = ask(server.http, "OPTIONS", path, &[], "").await;
@@ -445,7 +445,7 @@ async fn with_a_key_tokens_are_needed_and_other_sites_may() {
         let headers = [("Authorization", bearer.as_str()), json];
         let body = json!({ "role": role }).to_string();
         let made = ask(server.http, "POST", "/api/rooms/a/tokens", &headers, &body).await;
-        let made: Value = serde_json::from_str(&made.body).unwrap();
+        let made: Value = made.json();
         format!("Bearer {}", made["token"].as_str().expect("a token"))
     };
     let (viewer, member) = (token("viewer").await, token("member").await);

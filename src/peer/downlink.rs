@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use rtc::interceptor::{AttributedPacket, Interceptor, Packet, StreamInfo, TaggedPacket};
+use rtc::interceptor::{AttributedPacket, Packet, TaggedPacket};
 use rtc::rtcp::transport_feedbacks::transport_layer_cc::{
     PacketStatusChunk, SymbolTypeTcc, TransportLayerCc,
 };
@@ -22,6 +22,7 @@ use rtc::shared::error::Error;
 use super::delivery::Arrival;
 use super::line::Line;
 use super::link::Link;
+use super::streams::heeds_no_streams;
 use crate::clock::MediaTime;
 use crate::media::Kind;
 
@@ -287,15 +288,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Downlink {
     }
 }
 
-impl Interceptor for Downlink {
-    fn bind_local_stream(&mut self, _: &StreamInfo) {}
-
-    fn unbind_local_stream(&mut self, _: &StreamInfo) {}
-
-    fn bind_remote_stream(&mut self, _: &StreamInfo) {}
-
-    fn unbind_remote_stream(&mut self, _: &StreamInfo) {}
-}
+heeds_no_streams!(Downlink);
 
 #[cfg(test)]
 mod tests {

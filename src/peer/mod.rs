@@ -55,6 +55,7 @@ mod sdp;
 mod socket;
 mod sources;
 mod stale;
+mod streams;
 mod stun;
 mod tap;
 #[cfg(test)]

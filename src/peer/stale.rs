@@ -8,13 +8,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
+use rtc::interceptor::{Packet, TaggedPacket};
 use rtc::rtcp;
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
 
 use super::link::Link;
+use super::streams::heeds_no_streams;
 
 /// Distance from the wire: before the responder that would answer (4000).
 pub(super) const SLOT: usize = 3_500;
@@ -136,15 +137,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Stale {
     }
 }
 
-impl Interceptor for Stale {
-    fn bind_local_stream(&mut self, _: &StreamInfo) {}
-
-    fn unbind_local_stream(&mut self, _: &StreamInfo) {}
-
-    fn bind_remote_stream(&mut self, _: &StreamInfo) {}
-
-    fn unbind_remote_stream(&mut self, _: &StreamInfo) {}
-}
+heeds_no_streams!(Stale);
 
 #[cfg(test)]
 mod tests {

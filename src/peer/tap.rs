@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rtc::interceptor::{AttributedPacket, Interceptor, Packet, StreamInfo, TaggedPacket};
+use rtc::interceptor::{AttributedPacket, Packet, TaggedPacket};
 use rtc::rtcp;
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
@@ -27,6 +27,7 @@ use super::inbound::{Inbound, Verdict};
 use super::link::{Link, Outgoing};
 use super::reports::Sent;
 use super::sdp::{Negotiated, Payload};
+use super::streams::heeds_no_streams;
 use crate::clock::{self, MediaTime, NtpTime};
 use crate::media::{AudioLevel, Kind, Rotation, RtpPacket};
 use crate::quiet::{Quiet, REFUSED};
@@ -330,15 +331,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Tap {
     }
 }
 
-impl Interceptor for Tap {
-    fn bind_local_stream(&mut self, _: &StreamInfo) {}
-
-    fn unbind_local_stream(&mut self, _: &StreamInfo) {}
-
-    fn bind_remote_stream(&mut self, _: &StreamInfo) {}
-
-    fn unbind_remote_stream(&mut self, _: &StreamInfo) {}
-}
+heeds_no_streams!(Tap);
 
 #[cfg(test)]
 mod tests {

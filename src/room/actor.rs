@@ -568,7 +568,7 @@ impl Room {
             self.apply(Event::View { id, view });
         }
         if self.sign.is_on() {
-            // Before they send anything: they have not even got the answer to their join.
+            // It is queued before their join is answered, so it goes out before any media is agreed on.
             self.tell(id, self.sign.message());
         }
         for line in self.talk.history() {

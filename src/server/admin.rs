@@ -1,11 +1,10 @@
 //! What only the operator, or a room's host, may: see everybody, have somebody leave, end a
 //! meeting.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use axum::Json;
-use axum::extract::{ConnectInfo, Path, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use serde::Serialize;
@@ -15,9 +14,10 @@ use crate::gst::pipeline::Stage;
 use crate::id::{ParticipantId, RoomName};
 use crate::record::manifest::{self, Manifest};
 use crate::room::inspect::Inside;
-use crate::server::api::{Problem, bearer, room_name};
+use crate::server::App;
+use crate::server::administered::Administered;
+use crate::server::api::{Problem, bearer};
 use crate::server::seats::Way;
-use crate::server::{App, security};
 use crate::signalling::Person;
 use crate::stream::push::desk::Listed;
 
@@ -120,11 +120,8 @@ pub async fn graph(
 /// `DELETE /api/rooms/{room}`
 pub async fn end(
     State(app): State<App>,
-    ConnectInfo(from): ConnectInfo<SocketAddr>,
-    Path(room): Path<String>,
-    headers: HeaderMap,
+    Administered(room): Administered,
 ) -> Result<StatusCode, Problem> {
-    let room = allowed(&app, from, &room, &headers)?;
     match app.rooms.end(&room).await {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(Problem::not_found("nobody is in this room")),
@@ -134,11 +131,9 @@ pub async fn end(
 /// `DELETE /api/rooms/{room}/people/{id}`
 pub async fn dismiss(
     State(app): State<App>,
-    ConnectInfo(from): ConnectInfo<SocketAddr>,
-    Path((room, id)): Path<(String, String)>,
-    headers: HeaderMap,
+    Administered(room): Administered,
+    Path((_, id)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
-    let room = allowed(&app, from, &room, &headers)?;
     let id: ParticipantId = id
         .parse()
         .map_err(|error: crate::id::ParticipantIdError| Problem::bad_request(error.to_string()))?;
@@ -146,21 +141,4 @@ pub async fn dismiss(
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(Problem::not_found("they are not in this room")),
     }
-}
-
-/// The room that a request is about, if whoever asks may administrate it.
-pub fn allowed(
-    app: &App,
-    from: SocketAddr,
-    room: &str,
-    headers: &HeaderMap,
-) -> Result<RoomName, Problem> {
-    let room = room_name(room)?;
-    if !security::origin_allowed(headers) {
-        let detail = "this origin may not".to_owned();
-        return Err(Problem::new(StatusCode::FORBIDDEN, detail));
-    }
-    app.authority
-        .administrate(&room, from.ip(), bearer(headers))?;
-    Ok(room)
 }

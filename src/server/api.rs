@@ -1,11 +1,10 @@
 //! The HTTP API. Problems are answered as RFC 9457 documents.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{ConnectInfo, Path, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -15,7 +14,7 @@ use crate::room::actor::Summary;
 use crate::room::cost::Full;
 use crate::room::event::Change;
 use crate::room::registry::Phase;
-use crate::server::admin::allowed;
+use crate::server::administered::Administered;
 use crate::server::auth::{Denied, Role, TOKEN_MAX_AGE};
 use crate::server::{App, security};
 
@@ -145,12 +144,9 @@ pub async fn room(State(app): State<App>, Path(room): Path<String>) -> Result<Re
 /// `PATCH /api/rooms/{room}`
 pub async fn configure(
     State(app): State<App>,
-    ConnectInfo(from): ConnectInfo<SocketAddr>,
-    Path(room): Path<String>,
-    headers: HeaderMap,
+    Administered(name): Administered,
     body: Result<Json<Change>, JsonRejection>,
 ) -> Result<Response, Problem> {
-    let name = allowed(&app, from, &room, &headers)?;
     let Json(change) = body.map_err(|error| Problem::bad_request(error.body_text()))?;
     let change = change
         .checked()
@@ -177,12 +173,9 @@ fn an_hour() -> u64 {
 /// `POST /api/rooms/{room}/tokens`
 pub async fn token(
     State(app): State<App>,
-    ConnectInfo(from): ConnectInfo<SocketAddr>,
-    Path(room): Path<String>,
-    headers: HeaderMap,
+    Administered(room): Administered,
     body: Result<Json<TokenRequest>, JsonRejection>,
 ) -> Result<Response, Problem> {
-    let room = allowed(&app, from, &room, &headers)?;
     let Json(request) = body.map_err(|error| Problem::bad_request(error.body_text()))?;
     if request.expires_in == 0 || request.expires_in > TOKEN_MAX_AGE.as_secs() {
         let most = TOKEN_MAX_AGE.as_secs();

@@ -1,6 +1,7 @@
 //! The HTTP edge: pages, API, metrics and WebSocket signalling. The only place that knows `axum`.
 
 mod admin;
+mod administered;
 mod api;
 mod auth;
 pub mod descriptors;

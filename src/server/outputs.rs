@@ -1,17 +1,15 @@
 //! Where a room is pushed to.
 
-use std::net::SocketAddr;
-
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{ConnectInfo, Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use crate::media::{Layout, Tier};
 use crate::server::App;
-use crate::server::admin::allowed;
+use crate::server::administered::Administered;
 use crate::server::api::Problem;
 use crate::stream::push::connect;
 use crate::stream::push::desk::Error;
@@ -31,11 +29,8 @@ pub struct Wish {
 /// `GET /api/rooms/{room}/outputs`
 pub async fn list(
     State(app): State<App>,
-    ConnectInfo(from): ConnectInfo<SocketAddr>,
-    Path(room): Path<String>,
-    headers: HeaderMap,
+    Administered(room): Administered,
 ) -> Result<Response, Problem> {
-    let room = allowed(&app, from, &room, &headers)?;
     if app.rooms.summary(&room).is_none() {
         return Err(Problem::not_found("nobody is in this room"));
     }
@@ -46,12 +41,9 @@ pub async fn list(
 /// `POST /api/rooms/{room}/outputs`
 pub async fn start(
     State(app): State<App>,
-    ConnectInfo(from): ConnectInfo<SocketAddr>,
-    Path(room): Path<String>,
-    headers: HeaderMap,
+    Administered(room): Administered,
     body: Result<Json<Wish>, JsonRejection>,
 ) -> Result<Response, Problem> {
-    let room = allowed(&app, from, &room, &headers)?;
     let Json(wish) = body.map_err(|error| Problem::bad_request(error.body_text()))?;
     let target = Target::parse(&wish.url);
     let target = target.map_err(|error| Problem::bad_request(error.to_string()))?;
@@ -75,11 +67,9 @@ pub async fn start(
 /// `DELETE /api/rooms/{room}/outputs/{id}`
 pub async fn stop(
     State(app): State<App>,
-    ConnectInfo(from): ConnectInfo<SocketAddr>,
-    Path((room, id)): Path<(String, String)>,
-    headers: HeaderMap,
+    Administered(room): Administered,
+    Path((_, id)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
-    let room = allowed(&app, from, &room, &headers)?;
     match app.outputs.stop(&room, &id) {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(Problem::not_found("there is no such output")),

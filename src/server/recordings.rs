@@ -1,25 +1,23 @@
 //! Recordings of a room: begin, end, list, fetch, delete. Only for those who may administrate it.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{ConnectInfo, Path, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tower::ServiceExt as _;
 use tower_http::services::ServeFile;
 
-use crate::id::RoomName;
 use crate::media::{Layout, Tier};
 use crate::record::manifest::Sound;
 use crate::record::{Error, Options, RecordingId};
 use crate::room::output;
 use crate::server::App;
-use crate::server::admin::allowed;
+use crate::server::administered::Administered;
 use crate::server::api::Problem;
 
 /// How long the answer to a stop waits for the file to be finished. Long ones take longer and are
@@ -54,12 +52,9 @@ impl From<Error> for Problem {
 /// `POST /api/rooms/{room}/recordings`
 pub async fn start(
     State(app): State<App>,
-    ConnectInfo(from): ConnectInfo<SocketAddr>,
-    Path(room): Path<String>,
-    headers: HeaderMap,
+    Administered(room): Administered,
     body: Result<Json<Wish>, JsonRejection>,
 ) -> Result<Response, Problem> {
-    let room = allowed(&app, from, &room, &headers)?;
     let Json(wish) = body.map_err(|error| Problem::bad_request(error.body_text()))?;
     let desk = &app.recordings;
     let options = Options {
@@ -78,11 +73,8 @@ pub async fn start(
 /// `GET /api/rooms/{room}/recordings`
 pub async fn list(
     State(app): State<App>,
-    ConnectInfo(from): ConnectInfo<SocketAddr>,
-    Path(room): Path<String>,
-    headers: HeaderMap,
+    Administered(room): Administered,
 ) -> Result<impl IntoResponse, Problem> {
-    let room = allowed(&app, from, &room, &headers)?;
     let recordings = app.recordings.list(&room);
     Ok(Json(serde_json::json!({ "recordings": recordings })))
 }
@@ -90,33 +82,30 @@ pub async fn list(
 /// `GET /api/rooms/{room}/recordings/{id}`
 pub async fn get(
     State(app): State<App>,
-    ConnectInfo(from): ConnectInfo<SocketAddr>,
-    Path((room, id)): Path<(String, String)>,
-    headers: HeaderMap,
+    Administered(room): Administered,
+    Path((_, id)): Path<(String, String)>,
 ) -> Result<impl IntoResponse, Problem> {
-    let (room, id) = which(&app, from, &room, &id, &headers)?;
+    let id = named(&id)?;
     Ok(Json(app.recordings.get(&room, &id)?))
 }
 
 /// `POST /api/rooms/{room}/recordings/{id}/stop`
 pub async fn stop(
     State(app): State<App>,
-    ConnectInfo(from): ConnectInfo<SocketAddr>,
-    Path((room, id)): Path<(String, String)>,
-    headers: HeaderMap,
+    Administered(room): Administered,
+    Path((_, id)): Path<(String, String)>,
 ) -> Result<impl IntoResponse, Problem> {
-    let (room, id) = which(&app, from, &room, &id, &headers)?;
+    let id = named(&id)?;
     Ok(Json(app.recordings.stop(&room, &id, FINISHING).await?))
 }
 
 /// `DELETE /api/rooms/{room}/recordings/{id}`
 pub async fn delete(
     State(app): State<App>,
-    ConnectInfo(from): ConnectInfo<SocketAddr>,
-    Path((room, id)): Path<(String, String)>,
-    headers: HeaderMap,
+    Administered(room): Administered,
+    Path((_, id)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
-    let (room, id) = which(&app, from, &room, &id, &headers)?;
+    let id = named(&id)?;
     app.recordings.delete(&room, &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -124,11 +113,11 @@ pub async fn delete(
 /// `GET /api/rooms/{room}/recordings/{id}/file`, in part, too (RFC 9110 section 14).
 pub async fn file(
     State(app): State<App>,
-    ConnectInfo(from): ConnectInfo<SocketAddr>,
-    Path((room, id)): Path<(String, String)>,
+    Administered(room): Administered,
+    Path((_, id)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (room, id) = which(&app, from, &room, &id, request.headers())?;
+    let id = named(&id)?;
     let path = app.recordings.file(&room, &id)?;
     let served = ServeFile::new(&path).oneshot(request).await;
     // It answers whatever happens; the type is that of a service that cannot fail.
@@ -165,18 +154,10 @@ fn attachment(name: &str) -> String {
     format!("attachment; filename*=UTF-8''{coded}")
 }
 
-/// The recording that a request is about, if whoever asks may.
-fn which(
-    app: &App,
-    from: SocketAddr,
-    room: &str,
-    id: &str,
-    headers: &HeaderMap,
-) -> Result<(RoomName, RecordingId), Problem> {
-    let room = allowed(app, from, room, headers)?;
+/// The recording of an address.
+fn named(id: &str) -> Result<RecordingId, Error> {
     // No other text could name one.
-    let id = id.parse().map_err(|_| Error::NotThere)?;
-    Ok((room, id))
+    id.parse().map_err(|_| Error::NotThere)
 }
 
 #[cfg(test)]

@@ -2,15 +2,19 @@
 
 use std::net::SocketAddr;
 
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::PATIENCE;
 
 /// An answer.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
     head: String,
-    pub body: String,
+    pub body: Vec<u8>,
 }
 
 impl Answer {
@@ -30,12 +34,25 @@ impl Answer {
         value.unwrap_or_else(|| panic!("no {name} in {self:?}"))
     }
 
+    /// The body, which has to be text.
+    #[track_caller]
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("text")
+    }
+
+    /// The body, which has to be JSON.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        let read = serde_json::from_slice(&self.body);
+        read.unwrap_or_else(|error| panic!("{error} in {self:?}"))
+    }
+
     /// Checks that it is a refusal which says why.
     #[track_caller]
     pub fn refused(&self, status: u16) {
         assert_eq!(self.status, status, "{self:?}");
         assert_eq!(self.header("content-type"), "application/problem+json");
-        let problem: serde_json::Value = serde_json::from_str(&self.body).expect("JSON");
+        let problem = self.json();
         assert_eq!(problem["status"], status);
         let detail = problem["detail"].as_str().expect("a detail");
         assert!(!detail.is_empty(), "{self:?}");
@@ -48,28 +65,48 @@ pub async fn ask(
     verb: &str,
     path: &str,
     headers: &[(&str, &str)],
-    body: &str,
+    body: impl AsRef<[u8]>,
 ) -> Answer {
+    let body = body.as_ref();
     let mut stream = TcpStream::connect(server).await.expect("to connect");
     let more: String = headers
         .iter()
         .map(|(name, value)| format!("{name}: {value}\r\n"))
         .collect();
-    let request = format!(
+    let head = format!(
         "{verb} {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n{more}\
-         Content-Length: {}\r\n\r\n{body}",
+         Content-Length: {}\r\n\r\n",
         body.len()
     );
     // A server that has heard enough may close before all is written.
-    let _ = stream.write_all(request.as_bytes()).await;
+    let _ = stream.write_all(&[head.as_bytes(), body].concat()).await;
     let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer).await;
-    let answer = String::from_utf8(answer).expect("text");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    let read = timeout(PATIENCE, stream.read_to_end(&mut answer));
+    let _ = read.await.expect("an answer in time");
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
+    let body = answer.split_off(end.expect("a head") + 4);
+    let head = String::from_utf8(answer).expect("text");
     let status = head.split(' ').nth(1).expect("a status");
     Answer {
         status: status.parse().expect("a number"),
-        head: head.to_owned(),
-        body: body.to_owned(),
+        head: head.trim_end().to_owned(),
+        body,
     }
+}
+
+/// Asks with JSON, and reads the status and the JSON that has to come back (null for 204).
+pub async fn ask_json(
+    server: SocketAddr,
+    verb: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> (u16, Value) {
+    let headers = [&[("Content-Type", "application/json")], headers].concat();
+    let answer = ask(server, verb, path, &headers, body).await;
+    let read = match answer.status {
+        204 => Value::Null,
+        _ => answer.json(),
+    };
+    (answer.status, read)
 }

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 pub mod http;
+pub mod program;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,8 +11,9 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use quilt::config::{Settings, Written};
+use quilt::media::Quality;
+use quilt::signalling::Command;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -42,6 +44,22 @@ pub fn settings(extra: &str) -> Settings {
     let text = format!("listen = {any}\nrtc-listen = {any}\n{budget}\n{extra}");
     let written: Written = toml::from_str(&text).expect("test settings");
     written.settle().expect("test settings")
+}
+
+/// What somebody says to join who only watches.
+pub fn watch() -> Command {
+    Command::Join {
+        name: None,
+        view: true,
+        codec: None,
+        token: None,
+        audio: true,
+        video: true,
+        portrait: false,
+        session: None,
+        overlay: false,
+        quality: Quality::Auto,
+    }
 }
 
 impl Server {
@@ -88,21 +106,13 @@ impl Server {
 
     /// Asks over HTTP, with a bearer token or without: the status and the body.
     pub async fn request(&self, verb: &str, path: &str, token: Option<&str>) -> (String, String) {
-        let mut stream = TcpStream::connect(self.http).await.expect("to connect");
-        let bearer = token.map_or(String::new(), |token| {
-            format!("Authorization: Bearer {token}\r\n")
-        });
-        let request = format!(
-            "{verb} {path} HTTP/1.1\r\nHost: {}\r\n{bearer}Content-Length: 0\r\n\
-             Connection: close\r\n\r\n",
-            self.http
-        );
-        stream.write_all(request.as_bytes()).await.expect("to ask");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.expect("an answer");
-        let status = answer.split(' ').nth(1).expect("a status").to_owned();
-        let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
-        (status, body.to_owned())
+        let bearer = token.map(|token| format!("Bearer {token}"));
+        let headers: Vec<_> = bearer
+            .iter()
+            .map(|b| ("Authorization", b.as_str()))
+            .collect();
+        let answer = http::ask(self.http, verb, path, &headers, "").await;
+        (answer.status.to_string(), answer.text().to_owned())
     }
 
     pub async fn socket(&self, room: &str) -> Socket {
@@ -187,6 +197,16 @@ impl Socket {
             if answer["id"] == id {
                 return answer;
             }
+        }
+    }
+
+    /// Leaves after a while in which nothing was read. What came meanwhile is read and answered
+    /// first: the server closes after its answer, and a pong that is written later than that breaks
+    /// the socket before the answer is read.
+    pub async fn leave(&mut self) {
+        for kind in ["ping", "leave"] {
+            let answer = self.ask(serde_json::json!({"id": kind.len(), "type": kind}));
+            assert_eq!(answer.await["type"], "ack");
         }
     }
 

@@ -10,9 +10,9 @@ use quilt::clock::{self, MediaTime};
 use quilt::media::{Tier, VideoCodec};
 use quilt::room::output::{Item, Output, Wish};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::common::PATIENCE;
+use crate::common::http::ask_json;
 
 /// A folder that goes with the test.
 pub struct Folder(pub PathBuf);
@@ -39,35 +39,8 @@ impl Drop for Folder {
     }
 }
 
-/// Asks over HTTP: the status, the head and the body.
-pub async fn asked(
-    http: SocketAddr,
-    verb: &str,
-    path: &str,
-    more: &str,
-    body: &str,
-) -> (u16, String, Vec<u8>) {
-    let mut stream = tokio::net::TcpStream::connect(http)
-        .await
-        .expect("to connect");
-    let request = format!(
-        "{verb} {path} HTTP/1.1\r\nHost: {http}\r\nConnection: close\r\n{more}\
-         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(request.as_bytes()).await.expect("to ask");
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.expect("an answer");
-    let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
-    let end = end.expect("a head");
-    let head = String::from_utf8(answer[..end].to_vec()).expect("text");
-    let status = head[9..12].parse().expect("a status");
-    (status, head.to_lowercase(), answer[end + 4..].to_vec())
-}
-
 pub async fn ask(http: SocketAddr, verb: &str, path: &str, body: &str) -> (u16, Value) {
-    let (status, _, body) = asked(http, verb, path, "", body).await;
-    (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
+    ask_json(http, verb, path, &[], body).await
 }
 
 /// Begins a recording; its path.
