@@ -47,7 +47,7 @@ const RETRY: Duration = Duration::from_secs(8);
 /// ... up to this: a line that is free again is found out by then.
 const MOST_RETRY: Duration = Duration::from_secs(16);
 /// A step up that is taken back within this time was in vain ...
-const VAIN: Duration = Duration::from_secs(20);
+const VAIN: Duration = Duration::from_secs(60);
 /// ... and the next one waits so long, then twice as long, and so on ...
 const VAIN_WAIT: Duration = Duration::from_secs(30);
 /// ... up to 2^4 times: eight minutes.

@@ -61,7 +61,7 @@ meeting('the own camera lies exactly over the own tile of a common picture', asy
       const { pictures, worst } = await overlay(red, 0, 4);
       assert.ok(pictures >= 4, `${pictures} pictures`);
       assert.ok(worst <= EDGES_WITHIN, `${worst} px apart`);
-    });
+    }, 60_000);
   }
   await red.page.setViewportSize({ width: 800, height: 600 });
   await until('the picture lies again', async () => (await red.look()).width === 1280);
@@ -100,8 +100,10 @@ meeting('everybody arranges their own picture, and the host everybody’s', asyn
     const [one, other, ...more] = await widths(green);
     return one === other && more.length === 0;
   });
-  await green.page.keyboard.press('w');
-  await green.control('layout-speaker').waitFor();
+  await until('the menu of layouts is open', async () => {
+    await green.page.keyboard.press('w');
+    await green.control('layout-speaker').waitFor({ timeout: 5_000 });
+  });
   await accessible(green, 'the menu of layouts');
   await green.control('layout-speaker').click();
   await until('one is large for green', async () => {
