@@ -11,7 +11,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use crate::encode::choice::Family;
-use crate::media::Layout;
+use crate::media::{Layout, TopologyPolicy};
 use crate::record::manifest::Sound;
 use crate::room::load;
 use crate::room::state::MixPolicy;
@@ -58,6 +58,9 @@ pub struct Written {
     /// Who gets a mix of their own: personal, common or auto [default: auto]
     #[arg(long, env = "QUILT_MIX", value_name = "POLICY", value_parser = parse_policy)]
     pub mix: Option<MixPolicy>,
+    /// Which way the media of a room goes until it is changed: mesh, sfu, mcu or auto [default: mcu]
+    #[arg(long, env = "QUILT_TOPOLOGY", value_name = "WAY")]
+    pub topology: Option<TopologyPolicy>,
     /// Secret that changing and administrating verbs want; without it they answer loopback only
     #[arg(
         long,
@@ -190,6 +193,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Who gets a mix of their own.
     pub mix: MixPolicy,
+    /// Which way the media of a room goes.
+    pub topology: TopologyPolicy,
     /// Secret for changing verbs.
     pub api_key: Option<String>,
     /// Pictures a second.
@@ -413,6 +418,7 @@ impl Written {
             ice_server: self.ice_server.or(below.ice_server),
             data_dir: self.data_dir.or(below.data_dir),
             mix: self.mix.or(below.mix),
+            topology: self.topology.or(below.topology),
             api_key: self.api_key.or(below.api_key),
             fps: self.fps.or(below.fps),
             video_bitrate: self.video_bitrate.or(below.video_bitrate),
@@ -460,6 +466,7 @@ impl Written {
                 .collect(),
             data_dir: self.data_dir.unwrap_or_else(|| "data".into()),
             mix: self.mix.unwrap_or_default(),
+            topology: self.topology.unwrap_or_default(),
             api_key: self.api_key,
             fps: self.fps.unwrap_or(25),
             video_bitrate: tiers.high,

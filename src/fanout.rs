@@ -36,6 +36,11 @@ pub fn listener<T: Fanned>() -> (Listener<T>, Receiver<T>) {
     ends(LISTENER_QUEUE, None)
 }
 
+/// Makes both ends of a listener that may be `queue` items behind.
+pub fn listener_of<T: Fanned>(queue: usize) -> (Listener<T>, Receiver<T>) {
+    ends(queue, None)
+}
+
 /// Makes both ends of a strict listener, which may be `queue` items behind. When it is further
 /// behind, `let_go` becomes true and the receiving end ends after what it has.
 pub fn strict_listener<T: Fanned>(
@@ -110,6 +115,11 @@ impl<T: Fanned> Fanout<T> {
     /// Takes a listener out, to be attached elsewhere or dropped.
     pub fn detach(&self, id: ListenerId) -> Option<Listener<T>> {
         self.lock().remove(&id)
+    }
+
+    /// Lets go of everybody.
+    pub fn clear(&self) {
+        self.lock().clear();
     }
 
     /// How many listen.

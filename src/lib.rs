@@ -15,7 +15,7 @@
 //!
 //! | module | what it knows |
 //! |---|---|
-//! | [`id`], [`clock`], [`allowance`], [`quiet`], [`media`], [`signalling`], [`strict_json`] | the vocabulary; imports nobody above |
+//! | [`id`], [`clock`], [`allowance`], [`quiet`], [`media`], [`payload`], [`signalling`], [`strict_json`] | the vocabulary; imports nobody above |
 //! | [`stats`], [`fanout`] | figures; one producer with many listeners |
 //! | [`gst`] | pipelines as text, their state, errors and watchdogs |
 //! | [`decode`] | one pipeline a track: RTP in, pictures and samples out, lip sync |
@@ -57,6 +57,7 @@ pub mod load;
 pub mod media;
 pub mod mix;
 pub mod package;
+pub mod payload;
 pub mod peer;
 pub mod quiet;
 pub mod record;
@@ -153,6 +154,7 @@ impl Server {
         };
         let rules = room::state::Settings {
             policy: settings.mix,
+            topology: settings.topology,
             stage_size: settings.stage_size,
             layout: settings.layout,
             fps: settings.fps,

@@ -177,6 +177,61 @@ pub enum Rotation {
     R270,
 }
 
+/// Which way the media of a room goes. The later ones do more for the clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Topology {
+    /// From everybody to everybody; the server introduces them.
+    Mesh,
+    /// The server forwards what each sends to all others.
+    Sfu,
+    /// The server mixes.
+    Mcu,
+}
+
+/// Which way the media of a room is to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TopologyPolicy {
+    /// From everybody to everybody, while nothing needs the server's media and all agree; else
+    /// as [`TopologyPolicy::Sfu`].
+    Mesh,
+    /// The server forwards.
+    Sfu,
+    /// The server mixes.
+    #[default]
+    Mcu,
+    /// What suits those who are in.
+    Auto,
+}
+
+impl std::str::FromStr for TopologyPolicy {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "mesh" => Ok(Self::Mesh),
+            "sfu" => Ok(Self::Sfu),
+            "mcu" => Ok(Self::Mcu),
+            "auto" => Ok(Self::Auto),
+            _ => Err(format!("{text:?}: mesh, sfu, mcu or auto")),
+        }
+    }
+}
+
+/// What somebody gets from others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Downlink {
+    /// All of them in one stream.
+    #[default]
+    Mixed,
+    /// A stream of each, as they send it, for which they ask one by one.
+    Forwarded,
+    /// Nothing by way of the server.
+    Direct,
+}
+
 /// A sender's claim of loudness (RFC 6464).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AudioLevel {
@@ -255,6 +310,24 @@ impl Fanned for EncodedAudio {
         true
     }
     const QUEUE: &'static str = "fanout_audio";
+}
+
+/// A packet of an uplink on its way to those who take it as it is.
+#[derive(Debug, Clone)]
+pub struct ForwardedPacket {
+    /// As it came.
+    pub packet: RtpPacket,
+    /// Of its payload; none: Opus.
+    pub codec: Option<VideoCodec>,
+    /// The first packet of a picture from which a decoder can start.
+    pub keyframe: bool,
+}
+
+impl Fanned for ForwardedPacket {
+    fn starts(&self) -> bool {
+        self.keyframe || self.codec.is_none()
+    }
+    const QUEUE: &'static str = "fanout_forward";
 }
 
 /// Shared by every listener of a mix.

@@ -42,7 +42,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{DisplayName, ParticipantId, RoomName, SessionKey};
-use crate::media::{Because, Layout, Quality, Tier, VideoCodec};
+use crate::media::{
+    Because, Downlink, Layout, Quality, Tier, Topology, TopologyPolicy, VideoCodec,
+};
 use crate::strict_json;
 
 /// Largest text frame either side sends, bytes. An SDP offer of a browser has 5-10 KB.
@@ -168,6 +170,9 @@ pub enum Command {
         /// Tiles at most, 1 to 49.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         stage_size: Option<usize>,
+        /// Which way media goes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        topology: Option<TopologyPolicy>,
     },
     /// Nothing but an acknowledgement is wanted; needs no `join`.
     Ping {},
@@ -187,6 +192,34 @@ pub enum Command {
         /// See `join`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         portrait: Option<bool>,
+        /// What this client gets of others; `mixed` to begin with.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        downlink: Option<Downlink>,
+        /// It agrees that media goes from person to person where the room is a mesh: the others
+        /// learn its addresses.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        direct: Option<bool>,
+    },
+    /// Take what somebody sends as it is, by a connection of its own: an SDP offer to receive it.
+    /// Again for the same person: another connection in its place. Acknowledged with [`Answered`].
+    Take {
+        /// Whose.
+        from: ParticipantId,
+        /// RFC 8866 text.
+        sdp: String,
+    },
+    /// Do so no longer.
+    Drop {
+        /// Whose.
+        from: ParticipantId,
+    },
+    /// Bring this to somebody's page, to arrange a connection without the server; both have to
+    /// agree to that, and the room to be a mesh.
+    Relay {
+        /// Whose.
+        to: ParticipantId,
+        /// What is to be brought.
+        signal: Signal,
     },
     /// The most that this client wishes to get. With less, its picture is smaller and shows fewer
     /// people; with `audio` there is none. A line that carries less than was chosen gets less.
@@ -224,6 +257,10 @@ where
     T: Deserialize<'de>,
 {
     T::deserialize(field).map(Some)
+}
+
+fn mcu() -> Topology {
+    Topology::Mcu
 }
 
 fn yes() -> bool {
@@ -325,6 +362,16 @@ pub enum Message {
         /// Tiles at most.
         #[serde(default)]
         stage_size: usize,
+        /// Which way media goes at present.
+        #[serde(default = "mcu")]
+        topology: Topology,
+    },
+    /// Somebody's page has this to say, to arrange a connection without the server.
+    Relay {
+        /// Whose.
+        from: ParticipantId,
+        /// What was brought.
+        signal: Signal,
     },
     /// Who waits to be let in; told to hosts, whole after every change.
     Waiting {
@@ -389,6 +436,30 @@ pub enum Message {
     },
 }
 
+/// What two pages say to each other to meet without the server (RFC 8829). The server does not look
+/// into it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Signal {
+    /// A session description that asks.
+    Offer {
+        /// RFC 8866 text.
+        sdp: String,
+    },
+    /// A session description that answers.
+    Answer {
+        /// RFC 8866 text.
+        sdp: String,
+    },
+    /// An ICE candidate (RFC 8839); an empty string ends them.
+    Candidate {
+        /// `candidate:…`.
+        candidate: String,
+        /// Which m-line it belongs to.
+        mid: String,
+    },
+}
+
 /// How good a connection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -435,6 +506,9 @@ pub struct Joined {
     /// STUN and TURN servers, as `RTCConfiguration.iceServers`.
     #[serde(rename = "iceServers")]
     pub ice_servers: Vec<IceServer>,
+    /// Here STUN Binding requests are answered (RFC 8489), for pages that meet without the server.
+    #[serde(default)]
+    pub stun_port: u16,
 }
 
 /// Result of `offer`.
@@ -614,6 +688,8 @@ pub enum ErrorCode {
     Forbidden,
     /// Commands come too fast; closes.
     RateLimited,
+    /// Media does not go from person to person here, or not everybody agrees.
+    NotDirect,
     /// The server is about to stop, stopping or full; closes.
     Unavailable,
     /// The processor's budget has no room for this join; closes. Try again when another meeting
@@ -779,6 +855,8 @@ mod tests {
                 layout,
                 overlay,
                 portrait,
+                downlink: None,
+                direct: None,
             };
             assert_eq!(view(text), expected, "{text}");
         }

@@ -97,6 +97,8 @@ pub struct Stats {
     pub mix_late_ticks: Counter,
     /// Last packet of a source frame in, first packet of the picture that shows it out, seconds.
     pub video_latency: Histogram,
+    /// Packet of an uplink in, the same packet to somebody who takes it as it is out, seconds.
+    pub forward_latency: Histogram,
     /// What clients' lines are believed to carry, bit/s, once a second each.
     pub line: Histogram,
     dropped: Family<QueueLabel, Counter>,
@@ -187,6 +189,14 @@ impl Default for Stats {
             "Last packet of a source frame in to first packet of the mix picture out",
             video_latency.clone(),
         );
+        let forward_latency = Histogram::new([
+            1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 3e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.5,
+        ]);
+        registry.register(
+            "quilt_forward_latency_seconds",
+            "Packet of an uplink in to the same packet out, where it is forwarded",
+            forward_latency.clone(),
+        );
         let line = Histogram::new([1e5, 2e5, 3e5, 5e5, 7e5, 1e6, 1.5e6, 2e6, 3e6, 5e6, 1e7]);
         registry.register(
             "quilt_line_bits_per_second",
@@ -223,6 +233,7 @@ impl Default for Stats {
             mix_ticks,
             mix_late_ticks,
             video_latency,
+            forward_latency,
             line,
             dropped,
             pipeline_errors,

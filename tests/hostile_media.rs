@@ -351,8 +351,7 @@ async fn a_thousand_keyframe_requests_a_second_make_two_keyframes() {
     let log = villain.log.clone();
     log.until("a picture", |log| !log.video.is_empty()).await;
     let keyframes = |log: &support::Log| {
-        let starts =
-            |payload: &[u8]| quilt::load::receiver::starts_keyframe(VideoCodec::H264, payload);
+        let starts = |payload: &[u8]| quilt::payload::starts_keyframe(VideoCodec::H264, payload);
         log.video.iter().filter(|p| starts(&p.payload)).count()
     };
     let seconds = call

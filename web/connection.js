@@ -41,6 +41,7 @@ export class Connection {
   #restarted = -Infinity;
   #flow = new Flow();
   #closed = false;
+  #idle = false;
   /** Told last. @type {Health} */
   #health = 'connecting';
   /** @type {number | undefined} */
@@ -126,7 +127,13 @@ export class Connection {
 
   /** For how long nothing has come in, ms. */
   get quiet() {
-    return this.#closed ? 0 : this.#flow.quiet(performance.now());
+    return this.#closed || this.#idle ? 0 : this.#flow.quiet(performance.now());
+  }
+
+  /** @param {boolean} idle Nothing is expected to come in. */
+  set idle(idle) {
+    if (idle !== this.#idle) this.#flow = new Flow();
+    this.#idle = idle;
   }
 
   /** Nothing comes in any more. */
@@ -214,7 +221,7 @@ export class Connection {
 
   /** The browser says only after seconds that nothing comes in. */
   async #look() {
-    if (this.#pc.connectionState === 'new') return;
+    if (this.#pc.connectionState === 'new' || this.#idle) return;
     const { receiver } = this.#transceivers.audio;
     let packets = 0;
     for (const entry of (await receiver.getStats()).values()) {

@@ -17,6 +17,7 @@ import { encoding, heightOf } from './uplink.js';
  * @property {(state: import('./state.js').State) => void} state
  * @property {(me: string) => void} joined
  * @property {(people: Person[], viewers: number, locked: boolean, held: boolean, room: import('./view.js').Room | null) => void} people Without a room it is not known yet how that is.
+ * @property {(notice: import('./protocol.js').RelayNotice) => void} relay
  * @property {(list: import('./protocol.js').Knocking[]) => void} waiting Who does, told to hosts.
  * @property {(line: import('./protocol.js').ChatLine) => void} chat
  * @property {(from: string, reaction: import('./protocol.js').Reaction) => void} reaction
@@ -134,6 +135,8 @@ export class Meeting {
   #quality = 'auto';
   /** What the server wants of this page's video at present. @type {import('./protocol.js').UplinkNotice | null} */
   uplink = null;
+  /** @type {RTCIceServer[]} */
+  iceServers = [];
   /** What this page gets. @type {import('./protocol.js').TierNotice | null} */
   tier = null;
 
@@ -181,12 +184,12 @@ export class Meeting {
 
   /** Brings what is sent, and what the server knows, in line with the devices. */
   async devicesChanged() {
-    const { devices, options } = this.#setup;
+    const { options } = this.#setup;
     if (!this.#connection || !this.#signalling) return;
     await this.#wantQuality();
     if (options.view) return;
     const { audio, video } = this.#wants();
-    await this.#connection.replace('audio', devices.get('audio').track);
+    await this.#connection.replace('audio', this.#voice());
     await this.#replaceVideo(this.#connection);
     const told = JSON.stringify({ audio, video });
     if (told === this.#told) return;
@@ -208,6 +211,21 @@ export class Meeting {
     }
     await connection.replace('video', sharing.track ?? devices.get('video').track);
     this.#encode(connection);
+  }
+
+  /** What the server hears: nothing where the others hear this page directly. */
+  #voice() {
+    return this.#setup.view.downlink === 'direct' ? null : this.#setup.devices.get('audio').track;
+  }
+
+  /**
+   * The others come by another way than before.
+   * @param {import('./protocol.js').Downlink} way
+   */
+  wayChanged(way) {
+    // Where there is no mix, that nothing comes of it is no trouble.
+    if (this.#connection) this.#connection.idle = way !== 'mixed';
+    this.devicesChanged().catch(() => {}); // A lost socket tells everything anew.
   }
 
   /** @param {Connection} connection */
@@ -320,7 +338,9 @@ export class Meeting {
     this.#quality = 'auto';
     this.uplink = null;
     this.tier = null;
-    view.joined({ layout: null, portrait, overlay });
+    view.joined({ layout: null, portrait, overlay, downlink: 'mixed', direct: false });
+    const { hostname } = new URL(this.#setup.url);
+    this.iceServers = [...joined.iceServers, ...(joined.stun_port ? [{ urls: `stun:${hostname}:${joined.stun_port}` }] : [])];
     hooks.joined(joined.participant);
     hooks.people(joined.people, 0, false, false, null);
     const end = this.#end;
@@ -335,7 +355,7 @@ export class Meeting {
       ontrouble: (moved) => void this.#mend(connection, moved),
     });
     this.#connection = connection;
-    await connection.replace('audio', devices.get('audio').track);
+    await connection.replace('audio', this.#voice());
     if (!options.view) await this.#replaceVideo(connection);
     hooks.mix(connection.mix);
     await connection.negotiate();
@@ -442,7 +462,11 @@ export class Meeting {
         hooks.people(notice.people, notice.viewers, notice.locked ?? false, notice.held ?? false, {
           layout: notice.layout ?? 'grid',
           stageSize: notice.stage_size ?? 0,
+          topology: notice.topology ?? 'mcu',
         });
+        break;
+      case 'relay':
+        hooks.relay(notice);
         break;
       case 'waiting':
         hooks.waiting(notice.waiting);

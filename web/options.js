@@ -13,6 +13,9 @@ import { qualityOf } from './quality.js';
  * @property {boolean} processing Echo cancellation, noise suppression and gain control.
  * @property {string | null} token Room token.
  * @property {import('./protocol.js').Quality | null} quality Asked for; `null` where the address says nothing.
+ * @property {'mixed' | 'forwarded' | null} downlink How the others are to come, whatever the room's way is.
+ * @property {import('./protocol.js').Topology | 'auto' | null} topology What the room is to be, if this page may say so.
+ * @property {boolean | null} direct Whether media may go from person to person.
  */
 
 /**
@@ -32,6 +35,9 @@ export function readOptions(search) {
     processing: flag(query.get('processing'), true),
     token: query.get('token'),
     quality: qualityOf(query.get('quality')),
+    downlink: one(query.get('downlink'), /** @type {const} */ (['mixed', 'forwarded'])),
+    topology: one(query.get('topology'), /** @type {const} */ (['mesh', 'sfu', 'mcu', 'auto'])),
+    direct: query.has('direct') ? flag(query.get('direct'), true) : null,
   };
 }
 
@@ -46,6 +52,16 @@ export function roomOf(path) {
   } catch {
     return segment; // Not an encoding at all: the name check will say so.
   }
+}
+
+/**
+ * @template {string} T
+ * @param {string | null} text
+ * @param {readonly T[]} known
+ * @returns {T | null}
+ */
+function one(text, known) {
+  return known.find((word) => word === text?.toLowerCase()) ?? null;
 }
 
 /**

@@ -6,7 +6,7 @@ import { KEYS } from './shortcuts.js';
 import { recall, remember } from './store.js';
 
 /** Switches and how they stand at first. */
-const SWITCHES = { use_shortcuts: true, announce_speakers: true, show_self: true };
+const SWITCHES = { use_shortcuts: true, announce_speakers: true, show_self: true, meet_directly: false };
 
 /** @typedef {keyof typeof SWITCHES} Switch */
 

@@ -49,7 +49,9 @@
  * @property {Quality} [quality]
  *
  * @typedef {'grid' | 'speaker' | 'presentation' | 'solo'} Layout
- * @typedef {{ layout?: Layout | null, overlay?: boolean, portrait?: boolean }} View What is absent stays as it was.
+ * @typedef {'mixed' | 'forwarded' | 'direct'} Downlink By which way others come.
+ * @typedef {'mesh' | 'sfu' | 'mcu'} Topology
+ * @typedef {{ layout?: Layout | null, overlay?: boolean, portrait?: boolean, downlink?: Downlink, direct?: boolean }} View What is absent stays as it was.
  *
  * @typedef {'auto' | 'high' | 'medium' | 'low' | 'audio'} Quality What is to be had at most.
  *
@@ -63,7 +65,10 @@
  *   | { type: 'react', reaction: Reaction }
  *   | { type: 'hand', raised: boolean }
  *   | { type: 'moderate', act: Act, who?: string }
- *   | { type: 'configure', layout?: Layout, stage_size?: number }
+ *   | { type: 'configure', layout?: Layout, stage_size?: number, topology?: Topology | 'auto' }
+ *   | { type: 'take', from: string, sdp: string }
+ *   | { type: 'drop', from: string }
+ *   | { type: 'relay', to: string, signal: Signal }
  *   | { type: 'view' } & View
  *   | { type: 'share', on: boolean }
  *   | { type: 'quality', quality: Quality }
@@ -71,6 +76,8 @@
  *   | { type: 'volume', who: string, gain: number }
  *   | { type: 'ping' }
  *   | { type: 'leave' }} Command
+ *
+ * @typedef {{ kind: 'offer' | 'answer', sdp: string } | { kind: 'candidate', candidate: string, mid: string }} Signal What two pages say to each other.
  *
  * @typedef {'thumbs' | 'clap' | 'heart' | 'laugh' | 'wow' | 'party'} Reaction
  * @typedef {'mute' | 'unmute' | 'lower' | 'host' | 'pin' | 'unpin' | 'remove' | 'lock' | 'unlock' | 'end' | 'hold' | 'unhold' | 'admit' | 'refuse'} Act
@@ -80,6 +87,7 @@
  * @property {string} room
  * @property {Person[]} people
  * @property {RTCIceServer[]} iceServers
+ * @property {number} [stun_port] Of the server; answers STUN.
  *
  * @typedef {{ sdp: string }} Answered
  * @typedef {{ waiting: true }} Waits
@@ -89,9 +97,9 @@
  * @typedef {'bad_message' | 'too_large' | 'bad_name' | 'bad_sdp' | 'bad_candidate'
  *   | 'already_joined' | 'not_joined' | 'no_seat' | 'forbidden' | 'rate_limited' | 'unavailable'
  *   | 'timed_out' | 'internal' | 'locked' | 'removed' | 'not_admitted' | 'slow_down' | 'bad_text' | 'bad_file'
- *   | 'files_full' | 'bad_value' | 'not_host' | 'no_room' | 'not_there' | 'cannot_record'} ErrorCode
+ *   | 'files_full' | 'bad_value' | 'not_host' | 'no_room' | 'not_there' | 'not_direct' | 'cannot_record'} ErrorCode
  *
- * @typedef {{ type: 'people', people: Person[], viewers: number, locked?: boolean, held?: boolean, layout?: Layout, stage_size?: number }} PeopleNotice
+ * @typedef {{ type: 'people', people: Person[], viewers: number, locked?: boolean, held?: boolean, layout?: Layout, stage_size?: number, topology?: Topology }} PeopleNotice
  * @typedef {object} ChatLine
  * @property {'chat'} type
  * @property {string} from
@@ -102,6 +110,7 @@
  * @property {string} [to] Only they and the sender get it.
  * @property {boolean} past Written before this page came.
  *
+ * @typedef {{ type: 'relay', from: string, signal: Signal }} RelayNotice
  * @typedef {{ type: 'reaction', from: string, reaction: Reaction }} ReactionNotice
  * @typedef {{ type: 'speaking', speaking: string[] }} SpeakingNotice
  * @typedef {{ type: 'notice', code: string, text: string }} TroubleNotice
@@ -113,7 +122,7 @@
  * @typedef {{ type: 'recording', on: boolean, since: number | null }} RecordingNotice `since` in ms since 1970.
  * @typedef {'good' | 'fair' | 'poor'} LinkQuality
  * @typedef {{ type: 'links', links: Record<string, LinkQuality> }} LinksNotice How the connections of these are; all others' are good.
- * @typedef {WaitingNotice | Admitted | PeopleNotice | TierNotice | UplinkNotice | RecordingNotice | LinksNotice | TileMap | SpeakingNotice | TroubleNotice | Bye | ChatLine | ReactionNotice} Notice
+ * @typedef {RelayNotice | WaitingNotice | Admitted | PeopleNotice | TierNotice | UplinkNotice | RecordingNotice | LinksNotice | TileMap | SpeakingNotice | TroubleNotice | Bye | ChatLine | ReactionNotice} Notice
  *
  * @typedef {{ type: 'ack', id: number } & Partial<Joined> & Partial<Answered> & Partial<Waits>} Ack
  * @typedef {{ type: 'error', id?: number, code: ErrorCode, text: string, closes: boolean }} Refusal

@@ -49,7 +49,10 @@ const mix = find('#mix', HTMLVideoElement);
 const speaker = new Speaker(mix);
 const entryPickers = new Pickers(find('#entry-pickers', HTMLElement), 'entry', devices, speaker);
 const pickers = new Pickers(find('#settings-pickers', HTMLElement), 'settings', devices, speaker);
-const preferences = new Preferences(speaker, pickers, () => selfView.show());
+const preferences = new Preferences(speaker, pickers, () => {
+  selfView.show();
+  if (current) wishes.direct = agreesToMesh();
+});
 const sharing = new Sharing(() => void shareChanged());
 const wishes = new View(sendCommand);
 const announcer = new Announcer();
@@ -93,9 +96,11 @@ let wanted = { audio: options.audio, video: options.video };
 /** The camera is to come back after the screen. */
 let cameraWaits = false;
 /** What the host decided about the picture. @type {import('./view.js').Room} */
-let arrangement = { layout: 'grid', stageSize: 0 };
+let arrangement = { layout: 'grid', stageSize: 0, topology: 'mcu' };
 /** How loud people are for this page alone; 1 where nothing is said. @type {Map<string, number>} */
 const gains = new Map();
+/** Few rooms have others come by another way than mixed. @type {Promise<import('./ways.js').Ways> | null} */
+let ways = null;
 /** A key holds the microphone open. */
 let talking = false;
 /** @type {{ meeting: Meeting, stats: Stats, howl: HowlWatch, told: boolean, locked: boolean, held: boolean } | null} */
@@ -130,6 +135,7 @@ function showDevices() {
   selfView.show();
   informHowl();
   void current?.meeting.devicesChanged().catch(() => {}); // A lost socket tells everything anew.
+  void ways?.then((all) => all.devicesChanged());
 }
 
 /** @param {Kind} kind */
@@ -170,8 +176,8 @@ async function shareChanged() {
 function layoutMenu() {
   const button = find('#layout', HTMLButtonElement);
   const host = people.own?.host === true;
-  /** @type {(room: Partial<import('./view.js').Room>) => void} */
-  const decide = ({ layout, stageSize }) => void ask({ type: 'configure', ...(layout && { layout }), ...(stageSize && { stage_size: stageSize }) });
+  /** @type {Exclude<Parameters<import('./view.js').View['menu']>[2], null>} */
+  const decide = ({ layout, stageSize, topology }) => void ask({ type: 'configure', ...(layout && { layout }), ...(stageSize && { stage_size: stageSize }), ...(topology && { topology }) });
   openMenu(button.offsetParent ? button : find('#more', HTMLButtonElement), t('layout'), wishes.menu(arrangement, tiles.alone, host ? decide : null));
 }
 
@@ -183,6 +189,7 @@ function informHowl() {
 function setSound(on) {
   soundButton.setAttribute('aria-pressed', String(on));
   stage.sound(on);
+  void ways?.then((all) => all.sound(on));
   informHowl();
 }
 
@@ -264,8 +271,12 @@ const hooks = {
     if (current) current.told = false;
     gains.clear(); // A new stay begins with everybody's sound.
     tiles.clear();
+    void ways?.then((all) => all.left());
+    wishes.direct = agreesToMesh();
+    if (options.topology && !options.view) void ask({ type: 'configure', topology: options.topology });
   },
   people: tellPeople,
+  relay: (notice) => void otherWays().then((all) => all.hear(notice)),
   waiting: (list) => void tellWaiting(list),
   tiles: (map) => tiles.take(map),
   speaking(ids) {
@@ -310,6 +321,7 @@ const hooks = {
 function tellPeople(list, viewers, locked, held, how) {
   if (!current) return;
   arrangement = how ?? arrangement;
+  if (how) follow(list);
   const before = people.own;
   const { came, went, raised, shares } = people.show(list, viewers);
   tiles.people(people.labels, list, people.me);
@@ -342,6 +354,50 @@ function tellPeople(list, viewers, locked, held, how) {
   }
 }
 
+/** Whether media may go from this page to others without the server. */
+function agreesToMesh() {
+  return options.downlink === null && !document.body.classList.contains('viewing') && (options.direct ?? prefers('meet_directly'));
+}
+
+/** By which way the others are to come. @returns {import('./protocol.js').Downlink} */
+function wantedWay() {
+  if (document.body.classList.contains('viewing')) return 'mixed';
+  return options.downlink ?? /** @type {const} */ ({ mcu: 'mixed', sfu: 'forwarded', mesh: 'direct' })[arrangement.topology];
+}
+
+/** @param {import('./protocol.js').Person[]} list */
+function follow(list) {
+  const way = wantedWay();
+  document.body.dataset.topology = arrangement.topology;
+  if (way !== 'mixed' || ways) void otherWays().then((all) => all.follow(list, people.me, way));
+}
+
+function otherWays() {
+  ways ??= import('./ways.js').then(({ Ways }) => new Ways({
+    ask: (command) => current?.meeting.ask(command) ?? Promise.reject(new Error(t('no_server'))),
+    tracks: () => ({ audio: devices.get('audio').track, video: sharing.track ?? devices.get('video').track }),
+    iceServers: () => current?.meeting.iceServers ?? [],
+    mix,
+    view: wishes,
+    label: (id) => people.label(id),
+    menu: (id, button) => floor.menu(id, button),
+    blocked: (resume) => stage.blocked(resume),
+    shown(way) {
+      document.body.dataset.downlink = way;
+      if (way !== 'mixed') tiles.clear();
+      current?.meeting.wayChanged(way);
+      announcer.say(t(/** @type {const} */ ({ mixed: 'now_mixed', forwarded: 'now_forwarded', direct: 'now_direct' })[way]));
+    },
+    unreachable() {
+      // Everybody's media goes by the server then, also of those who do reach each other.
+      wishes.direct = false;
+      notices.set('direct', t('not_direct'));
+      setTimeout(() => notices.set('direct', null), NEWS_MS);
+    },
+  }));
+  return ways;
+}
+
 /** @param {import('./protocol.js').Knocking[]} list */
 async function tellWaiting(list) {
   const { showWaiting } = await import('./waiting.js'); // Few rooms have it.
@@ -371,6 +427,7 @@ function close(view, why = '') {
   sharing.stop();
   wishes.left();
   recording.left();
+  void ways?.then((all) => all.left());
   stage.stop();
   tiles.clear();
   people.show([], 0);

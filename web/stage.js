@@ -42,6 +42,15 @@ export class Stage {
     this.wait(text);
   }
 
+  /**
+   * The browser wants a click before there is sound.
+   * @param {() => void} resume
+   */
+  blocked(resume) {
+    this.#start.hidden = false;
+    this.#start.addEventListener('click', resume, { once: true });
+  }
+
   /** @param {boolean} on */
   sound(on) {
     this.#video.muted = !on;

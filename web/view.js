@@ -10,12 +10,15 @@ import { t } from './i18n.js';
  * @typedef {object} Room What a host decides about the picture.
  * @property {Layout} layout
  * @property {number} stageSize
+ * @property {import('./protocol.js').Topology} topology At present.
  */
 
 /** A screen that somebody shares is large in all of them, so there is none for that. @type {readonly Layout[]} */
 const LAYOUTS = ['grid', 'speaker', 'solo'];
 /** How many tiles a host can choose. */
 const SIZES = [4, 9, 16, 25];
+/** Ways that a host can choose. */
+const WAYS = /** @type {const} */ (['mcu', 'sfu', 'mesh', 'auto']);
 /** A window that is being resized is left alone for so long, ms: another shape is another encoder. */
 const SETTLED_MS = 400;
 
@@ -25,6 +28,9 @@ export class View {
   #layout = null;
   #overlay = false;
   #portrait = isUpright();
+  /** @type {import('./protocol.js').Downlink} */
+  #downlink = 'mixed';
+  #direct = false;
   /** @type {Wish} */
   #told = {};
   #width = window.innerWidth;
@@ -43,7 +49,7 @@ export class View {
 
   /** All of it, as a join or another start says it. @returns {Required<Wish>} */
   get wish() {
-    return { layout: this.#layout, overlay: this.#overlay, portrait: this.#portrait };
+    return { layout: this.#layout, overlay: this.#overlay, portrait: this.#portrait, downlink: this.#downlink, direct: this.#direct };
   }
 
   /**
@@ -66,6 +72,22 @@ export class View {
     this.tell();
   }
 
+  /** @param {import('./protocol.js').Downlink} downlink By which way others come. */
+  set downlink(downlink) {
+    this.#downlink = downlink;
+    this.tell();
+  }
+
+  get downlink() {
+    return this.#downlink;
+  }
+
+  /** @param {boolean} direct Media may go from person to person. */
+  set direct(direct) {
+    this.#direct = direct;
+    this.tell();
+  }
+
   /** Tells what has changed. */
   tell() {
     const { wish } = this;
@@ -79,7 +101,7 @@ export class View {
    * The menu of layouts.
    * @param {Room} room
    * @param {boolean} alone The picture on show is this page's own.
-   * @param {((room: Partial<Room>) => void) | null} decide For hosts: changes the room.
+   * @param {((room: Partial<Omit<Room, 'topology'>> & { topology?: typeof WAYS[number] }) => void) | null} decide For hosts: changes the room.
    * @returns {(Item | string)[]}
    */
   menu(room, alone, decide) {
@@ -109,6 +131,12 @@ export class View {
       testid: `layout-size-${stageSize}`,
       checked: room.stageSize === stageSize,
       act: () => decide({ stageSize }),
+    })));
+    items.push(t('way'), ...WAYS.map((topology) => ({
+      label: t(`way_${topology}`),
+      testid: `way-${topology}`,
+      checked: room.topology === topology,
+      act: () => decide({ topology }),
     })));
     return items;
   }

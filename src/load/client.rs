@@ -271,6 +271,7 @@ async fn take_notices(mut notices: mpsc::Receiver<Message>, events: Arc<Events>)
             | Message::Admitted {}
             | Message::Speaking { .. }
             | Message::Links { .. }
+            | Message::Relay { .. }
             | Message::Recording { .. }
             | Message::Chat(_)
             | Message::Reaction { .. }

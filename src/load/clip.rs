@@ -233,8 +233,8 @@ impl Failure {
 mod tests {
     use super::*;
     use crate::load::mark::{self, Mark};
-    use crate::load::receiver::starts_keyframe;
     use crate::load::scene::Scene;
+    use crate::payload::starts_keyframe;
 
     const SIZE: Size = Size::new(640, 360);
 

@@ -129,7 +129,7 @@ fn make(index: usize) -> anyhow::Result<Material> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::receiver::starts_keyframe;
+    use crate::payload::starts_keyframe;
 
     #[test]
     fn pictures_have_a_keyframe_a_second_and_one_speaks_in_turn() {

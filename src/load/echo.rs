@@ -7,11 +7,11 @@ use bytes::Bytes;
 use tokio::net::TcpListener;
 
 use super::host::{self, Guest};
-use super::receiver::starts_keyframe;
 use crate::clock::{self, MediaTime, NtpTime};
 use crate::fanout::{self, Fanout, ListenerId};
 use crate::id::{DisplayName, ParticipantId};
 use crate::media::{EncodedAudio, EncodedPicture, Kind, RtpPacket, VideoCodec};
+use crate::payload::starts_keyframe;
 use crate::peer::{self, Engine, Peer, State};
 use crate::signalling::{MapTile, Message, NamesIn, TileMap};
 use crate::stats::Stats;

@@ -89,6 +89,7 @@ async fn converse<G: Guest>(
                         room: RoomName::new("host").expect("a valid name"),
                         people: vec![],
                         ice_servers: vec![],
+                        stun_port: 0,
                     }))
                 }
                 None => Err(ErrorCode::Unavailable),

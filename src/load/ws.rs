@@ -152,6 +152,9 @@ fn name(command: &Command) -> &'static str {
         Command::View { .. } => "view",
         Command::Quality { .. } => "quality",
         Command::Share { .. } => "share",
+        Command::Take { .. } => "take",
+        Command::Drop { .. } => "drop",
+        Command::Relay { .. } => "relay",
         Command::Record { .. } => "record",
         Command::Leave {} => "leave",
     }

@@ -194,6 +194,7 @@ impl Client {
             payload,
             level,
             first_of: None,
+            forwarded: None,
         });
         // What a stalled driver drops is counted.
         let _ = self.link.send(clock::now(), packets);

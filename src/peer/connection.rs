@@ -8,6 +8,7 @@ use tokio::task::AbortHandle;
 
 use super::channel::Said;
 use super::engine::Engine;
+use super::forward::{Origin, forward};
 use super::library::build;
 use super::life::{self, Command, Events};
 use super::link::Link;
@@ -17,7 +18,7 @@ use super::sdp::{Offer, default_formats};
 use super::{Error, Ladder, Options, Uplink, outbound};
 use crate::clock::{self, MediaTime};
 use crate::fanout;
-use crate::media::{EncodedAudio, EncodedPicture, Kind, VideoCodec};
+use crate::media::{EncodedAudio, EncodedPicture, ForwardedPacket, Kind, VideoCodec};
 
 /// A connection to a client. Clones are the same connection; when the last one is dropped, the
 /// connection is closed.
@@ -89,6 +90,26 @@ impl Peer {
             old.abort();
         }
         current.extend(players.map(|player| player.abort_handle()));
+    }
+
+    /// Sends somebody's packets on as they come out of these listeners, instead of what was sent
+    /// before.
+    pub fn forward(
+        &self,
+        origin: &Arc<Origin>,
+        video: fanout::Receiver<ForwardedPacket>,
+        audio: fanout::Receiver<ForwardedPacket>,
+    ) {
+        let packets = [(Kind::Video, video), (Kind::Audio, audio)];
+        let players = packets.map(|(kind, packets)| {
+            let (link, origin) = (self.inner.link.clone(), origin.clone());
+            tokio::spawn(forward(link, kind, origin, packets)).abort_handle()
+        });
+        let mut current = self.inner.players();
+        for old in current.drain(..) {
+            old.abort();
+        }
+        current.extend(players);
     }
 
     /// Waits for what the client says by its data channel.

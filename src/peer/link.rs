@@ -16,8 +16,8 @@ use super::channel::Talk;
 use super::line::Ladder;
 use super::sdp::Negotiated;
 use super::wire::Wire;
-use crate::clock::MediaTime;
-use crate::media::{AUDIO_CLOCK, AudioLevel, Kind, SharedPicture, VIDEO_CLOCK};
+use crate::clock::{MediaTime, NtpTime};
+use crate::media::{AUDIO_CLOCK, AudioLevel, Kind, Rotation, SharedPicture, VIDEO_CLOCK};
 use crate::stats::Stats;
 
 /// Packets that the driver has not taken for this long are dropped, and all behind them: a live
@@ -42,6 +42,8 @@ pub(super) struct Link {
     pub cname: String,
     /// The data channel.
     pub talk: Talk,
+    /// Where what is sent is not made here: the time lines it is on, of sound and of pictures.
+    lines: Mutex<[Option<(NtpTime, u32)>; 2]>,
     /// Source of the video that is received; 0 is none.
     pub remote_video: AtomicU32,
     negotiated: Mutex<Arc<Negotiated>>,
@@ -100,6 +102,20 @@ pub(super) struct Outgoing {
     pub level: Option<AudioLevel>,
     /// On the first packet of a picture: the picture, to measure its latency.
     pub first_of: Option<SharedPicture>,
+    /// Of a packet that was not made here.
+    pub forwarded: Option<Passed>,
+}
+
+/// What a packet that somebody else made keeps of its own.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Passed {
+    /// How far behind the first packet that was sent: where some are missing or late, the receiver
+    /// is to see that.
+    pub number: u16,
+    /// How its receiver has to turn the picture.
+    pub rotation: Option<Rotation>,
+    /// When it arrived here.
+    pub arrived: MediaTime,
 }
 
 #[derive(Debug, Default)]
@@ -125,6 +141,7 @@ impl Link {
             video: Stream::random(VIDEO_CLOCK),
             cname: format!("quilt-{:016x}", rand::random::<u64>()),
             talk: Talk::default(),
+            lines: Mutex::default(),
             remote_video: AtomicU32::new(0),
             negotiated: Mutex::default(),
             ladder: Mutex::default(),
@@ -141,6 +158,16 @@ impl Link {
             Kind::Audio => &self.audio,
             Kind::Video => &self.video,
         }
+    }
+
+    /// What is sent is not made here: its RTP clock shows `rtp` when the sender's wall clock is `ntp`.
+    pub fn set_line(&self, kind: Kind, line: Option<(NtpTime, u32)>) {
+        lock(&self.lines)[kind as usize] = line;
+    }
+
+    /// See [`Link::set_line`].
+    pub fn line(&self, kind: Kind) -> Option<(NtpTime, u32)> {
+        lock(&self.lines)[kind as usize]
     }
 
     /// What was agreed on last.
@@ -295,6 +322,7 @@ mod tests {
             payload: Bytes::new(),
             level: None,
             first_of: None,
+            forwarded: None,
         })
     }
 

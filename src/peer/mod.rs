@@ -18,6 +18,7 @@
 //!   and the [`line`](mod@line) decides by it how much a client can be sent. The feedback is of single packets
 //!   (transport-wide congestion control): an estimate of the client's own (REMB) comes once a second,
 //!   which is too late to give up a proof at the first sign of a queue.
+//! - What somebody else sent is passed on by [`mod@forward`] instead of [`outbound`].
 //! - [`sdp`] is what the server has to say about session descriptions. The library negotiates.
 //! - A connection is owned by one task ([`life`]); a [`Peer`] is its inbox. A data channel has
 //!   another ([`channel`]).
@@ -37,6 +38,7 @@ mod downlink;
 mod engine;
 mod error;
 mod flood;
+mod forward;
 mod inbound;
 mod introduced;
 mod library;
@@ -66,6 +68,7 @@ pub use channel::Said;
 pub use connection::Peer;
 pub use engine::{Engine, Settings, addresses};
 pub use error::Error;
+pub use forward::Origin;
 pub use line::Ladder;
 pub use sdp::{Fragment, OneWay, SdpError, Way};
 

@@ -38,6 +38,13 @@ const CHECKS: Rate = Rate {
     a_second: 500.0,
 };
 
+/// Strangers who are told their address: pages of a mesh that is about to be. What a forger can have
+/// sent to somebody else by that is no more than a page of text a second.
+const REFLECTIONS: Rate = Rate {
+    burst: 100.0,
+    a_second: 50.0,
+};
+
 /// A datagram on its way to a driver.
 #[derive(Debug)]
 pub(super) struct Datagram {
@@ -73,12 +80,25 @@ impl std::fmt::Debug for Shared {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Tables {
     routes: Routes,
     inlets: HashMap<PortId, Inlet>,
     streams: HashMap<PortId, mpsc::Sender<Accepted>>,
     last: PortId,
+    reflections: Allowance,
+}
+
+impl Default for Tables {
+    fn default() -> Self {
+        Self {
+            routes: Routes::default(),
+            inlets: HashMap::new(),
+            streams: HashMap::new(),
+            last: 0,
+            reflections: Allowance::new(REFLECTIONS, clock::now().instant()),
+        }
+    }
 }
 
 /// The way to a driver.
@@ -279,10 +299,34 @@ impl Shared {
         tables.streams.get(&port).cloned()
     }
 
+    /// Tells somebody their address. Whoever does not get it asks again.
+    fn reflect(&self, transaction: stun::Transaction, meta: &RecvMeta) {
+        let answer = stun::reflection(transaction, meta.addr);
+        let transmit = Transmit {
+            destination: meta.addr,
+            ecn: None,
+            contents: &answer,
+            segment_size: None,
+            src_ip: meta.dst_ip,
+        };
+        let _ = self.socket.try_io(Interest::WRITABLE, || {
+            self.io.try_send(UdpSockRef::from(&self.socket), &transmit)
+        });
+    }
+
     fn route(&self, tables: &mut Tables, bytes: &[u8], meta: &RecvMeta, arrived: MediaTime) {
         let (routes, from) = (&mut tables.routes, meta.addr);
         let port = if stun::is_stun(bytes) {
             match stun::parse(bytes) {
+                Some(Binding::Request {
+                    transaction,
+                    ufrag: None,
+                }) => {
+                    if tables.reflections.take(arrived.instant()) {
+                        self.reflect(transaction, meta);
+                    }
+                    return;
+                }
                 Some(Binding::Request { ufrag, .. }) => {
                     ufrag.and_then(|ufrag| routes.request(ufrag))
                 }

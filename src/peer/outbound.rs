@@ -61,6 +61,7 @@ pub(super) async fn audio(link: Arc<Link>, mut packets: Receiver<EncodedAudio>) 
             payload: packet.payload.clone(),
             level: None,
             first_of: None,
+            forwarded: None,
         };
         talks = link.send(clock::now(), std::iter::once(outgoing)).is_ok();
     }
@@ -76,6 +77,7 @@ fn packets(picture: &SharedPicture, timestamp: u32) -> impl Iterator<Item = Outg
         payload: payload.clone(),
         level: None,
         first_of: (index == 0 && !picture.arrivals.is_empty()).then(|| picture.clone()),
+        forwarded: None,
     })
 }
 

@@ -8,7 +8,7 @@ use rtc::rtcp::source_description::{
 };
 
 use super::link::Stream;
-use crate::clock::MediaTime;
+use crate::clock::{MediaTime, NtpTime};
 
 /// What one outgoing stream has sent.
 #[derive(Debug)]
@@ -30,10 +30,15 @@ impl Sent {
         }
     }
 
-    /// Counts a packet in; returns its sequence number.
-    pub fn next(&mut self, payload: usize) -> u16 {
-        let sequence = self.sequence;
-        self.sequence = sequence.wrapping_add(1);
+    /// Counts a packet in; returns its sequence number: the next one, or that of its place behind
+    /// the first.
+    pub fn next(&mut self, payload: usize, place: Option<u16>) -> u16 {
+        let place = place.map(|place| self.stream.sequence.wrapping_add(place));
+        let sequence = place.unwrap_or(self.sequence);
+        let ahead = sequence.wrapping_sub(self.sequence) < 0x8000;
+        if ahead {
+            self.sequence = sequence.wrapping_add(1);
+        }
         self.packets = self.packets.wrapping_add(1);
         self.octets = self.octets.wrapping_add(payload as u32);
         sequence
@@ -44,13 +49,19 @@ impl Sent {
         self.packets > 0
     }
 
-    /// The report at `now`, and whose it is.
-    pub fn report(&self, now: MediaTime, cname: &str) -> (SenderReport, SourceDescription) {
+    /// The report at `now`, and whose it is. `line`: what is sent is on another time line than ours.
+    pub fn report(
+        &self,
+        now: MediaTime,
+        line: Option<(NtpTime, u32)>,
+        cname: &str,
+    ) -> (SenderReport, SourceDescription) {
+        let (ntp, rtp_time) = line.unwrap_or_else(|| (now.ntp(), self.stream.rtp_time(now)));
         let ssrc = self.stream.ssrc;
         let report = SenderReport {
             ssrc,
-            ntp_time: now.ntp().0,
-            rtp_time: self.stream.rtp_time(now),
+            ntp_time: ntp.0,
+            rtp_time,
             packet_count: self.packets,
             octet_count: self.octets,
             reports: Vec::new(),
@@ -84,11 +95,29 @@ mod tests {
         };
         let mut sent = Sent::new(stream);
         assert!(!sent.is_active());
-        assert_eq!([sent.next(10), sent.next(20)], [u16::MAX, 0]);
+        assert_eq!([sent.next(10, None), sent.next(20, None)], [u16::MAX, 0]);
         let at = MediaTime(2_000_000_000);
-        let (report, _) = sent.report(at, "x");
+        let (report, _) = sent.report(at, None, "x");
         assert_eq!(report.ntp_time, at.ntp().0);
         assert_eq!(report.rtp_time, (u32::MAX - 10).wrapping_add(180_000));
         assert_eq!((report.packet_count, report.octet_count), (2, 30));
+        let line = Some((NtpTime(5), 6));
+        let (report, _) = sent.report(at, line, "x");
+        assert_eq!((report.ntp_time, report.rtp_time), (5, 6));
+    }
+
+    #[test]
+    fn what_was_made_elsewhere_keeps_its_place() {
+        let stream = Stream {
+            ssrc: 7,
+            rtx: 8,
+            base: 0,
+            sequence: u16::MAX,
+            clock: 90_000,
+        };
+        let mut sent = Sent::new(stream);
+        let mut at = |place| sent.next(1, place);
+        assert_eq!([at(Some(0)), at(Some(3)), at(Some(1))], [u16::MAX, 2, 0]);
+        assert_eq!(at(None), 3);
     }
 }

@@ -1,5 +1,8 @@
 //! The little of STUN (RFC 8489) that routing needs: is it STUN, which class, which transaction,
-//! whose user name. Checking integrity stays with the ICE agent.
+//! whose user name. Checking integrity stays with the ICE agent. Besides, who asks for nothing but
+//! their own address is told, so that pages that meet without the server need nobody else.
+
+use std::net::{IpAddr, SocketAddr};
 
 /// Names one request and its response; chosen at random by whoever asks.
 pub(super) type Transaction = [u8; 12];
@@ -7,6 +10,9 @@ pub(super) type Transaction = [u8; 12];
 const HEADER: usize = 20;
 const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 const ATTRIBUTE_USERNAME: u16 = 0x0006;
+const ATTRIBUTE_XOR_MAPPED_ADDRESS: u16 = 0x0020;
+/// Binding success.
+const SUCCESS: u16 = 0x0101;
 
 /// A Binding message (the only method ICE uses).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,10 +60,32 @@ pub(super) fn parse(datagram: &[u8]) -> Option<Binding<'_>> {
             ufrag: username(&datagram[HEADER..]).and_then(|name| name.split(':').next()),
         }),
         0x0011 => Some(Binding::Indication),
-        0x0101 => Some(Binding::Success { transaction }),
+        SUCCESS => Some(Binding::Success { transaction }),
         0x0111 => Some(Binding::Error { transaction }),
         _ => None,
     }
+}
+
+/// The answer to whoever asks what their address is (RFC 8489 sections 5 and 14.2).
+pub(super) fn reflection(transaction: Transaction, from: SocketAddr) -> Vec<u8> {
+    let port = from.port() ^ u16::from_be_bytes([MAGIC_COOKIE[0], MAGIC_COOKIE[1]]);
+    let mask = MAGIC_COOKIE.iter().chain(&transaction);
+    let (family, address) = match from.ip().to_canonical() {
+        IpAddr::V4(ip) => (1, ip.octets().to_vec()),
+        IpAddr::V6(ip) => (2, ip.octets().to_vec()),
+    };
+    let hidden = address.iter().zip(mask).map(|(byte, mask)| byte ^ mask);
+    let mut value = vec![0, family];
+    value.extend(port.to_be_bytes());
+    value.extend(hidden);
+    let mut message = SUCCESS.to_be_bytes().to_vec();
+    message.extend((value.len() as u16 + 4).to_be_bytes());
+    message.extend(MAGIC_COOKIE);
+    message.extend(transaction);
+    message.extend(ATTRIBUTE_XOR_MAPPED_ADDRESS.to_be_bytes());
+    message.extend((value.len() as u16).to_be_bytes());
+    message.extend(value);
+    message
 }
 
 fn username(mut attributes: &[u8]) -> Option<&str> {
@@ -105,6 +133,25 @@ pub(super) mod tests {
                 ufrag: Some("server")
             })
         );
+    }
+
+    #[test]
+    fn addresses_are_told_as_the_standard_has_it() {
+        // RFC 5769 section 2.2 and 2.3: the same transaction, and its XOR-MAPPED-ADDRESS.
+        let id = [
+            0xb7, 0xe7, 0xa7, 0x01, 0xbc, 0x34, 0xd6, 0x86, 0xfa, 0x87, 0xdf, 0xae,
+        ];
+        let answer = reflection(id, "192.0.2.1:32853".parse().unwrap());
+        let expected = [0, 0x20, 0, 8, 0, 1, 0xa1, 0x47, 0xe1, 0x12, 0xa6, 0x43];
+        assert_eq!(answer[HEADER..], expected);
+        assert_eq!(parse(&answer), Some(Binding::Success { transaction: id }));
+        let six = "[2001:db8:1234:5678:11:2233:4455:6677]:32853";
+        let answer = reflection(id, six.parse().unwrap());
+        let expected = [
+            0, 0x20, 0, 0x14, 0, 2, 0xa1, 0x47, 0x01, 0x13, 0xa9, 0xfa, 0xa5, 0xd3, 0xf1, 0x79,
+            0xbc, 0x25, 0xf4, 0xb5, 0xbe, 0xd2, 0xb9, 0xd9,
+        ];
+        assert_eq!(answer[HEADER..], expected);
     }
 
     #[test]

@@ -171,11 +171,12 @@ impl Tap {
         let negotiated = self.link.negotiated();
         let kind = outgoing.kind;
         let format = negotiated.sending(kind)?;
+        let place = outgoing.forwarded.map(|passed| passed.number);
         let mut header = rtp::Header {
             version: 2,
             marker: outgoing.marker,
             payload_type: format.payload_type,
-            sequence_number: self.sent(kind).next(outgoing.payload.len()),
+            sequence_number: self.sent(kind).next(outgoing.payload.len(), place),
             timestamp: outgoing.timestamp,
             ssrc: self.link.stream(kind).ssrc,
             ..Default::default()
@@ -191,6 +192,15 @@ impl Tap {
         if let (Some(id), Some(level)) = (track.level, outgoing.level) {
             let byte = (u8::from(level.voice) << 7) | level.level.min(127);
             header.set_extension(id, Bytes::from(vec![byte])).ok()?;
+        }
+        if let Some(passed) = outgoing.forwarded {
+            if let (Some(id), Some(rotation)) = (track.rotation, passed.rotation) {
+                header
+                    .set_extension(id, Bytes::from(vec![rotation as u8]))
+                    .ok()?;
+            }
+            let latency = now.since(passed.arrived).as_secs_f64();
+            self.link.stats.forward_latency.observe(latency);
         }
         if let Some(picture) = outgoing.first_of {
             for arrived in &picture.arrivals {
@@ -214,9 +224,14 @@ impl Tap {
     }
 
     fn report(&mut self, now: Instant) {
-        for sent in [&self.sent_audio, &self.sent_video] {
+        for (kind, sent) in [
+            (Kind::Audio, &self.sent_audio),
+            (Kind::Video, &self.sent_video),
+        ] {
             if sent.is_active() {
-                let (report, source) = sent.report(MediaTime::from(now), &self.link.cname);
+                let line = self.link.line(kind);
+                let at = MediaTime::from(now);
+                let (report, source) = sent.report(at, line, &self.link.cname);
                 let compound: Vec<Box<dyn rtcp::Packet>> = vec![Box::new(report), Box::new(source)];
                 self.writes.push_back(tagged(now, Packet::Rtcp(compound)));
             }

@@ -198,8 +198,8 @@ fn fuzz_rtp_and_rtcp() {
     assert!(*uplink.0.lock().unwrap() > 1_000);
 
     let mut sender = super::reports::Sent::new(*link.stream(Kind::Video));
-    sender.next(10);
-    let (report, description) = sender.report(Default::default(), "x");
+    sender.next(10, None);
+    let (report, description) = sender.report(Default::default(), None, "x");
     let pli = match Odd::Pli.packet(&link) {
         Packet::Rtcp(packets) => rtcp::packet::marshal(&packets).unwrap(),
         _ => unreachable!("a PLI is RTCP"),

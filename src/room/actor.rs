@@ -12,7 +12,7 @@ use crate::clock::{self, MediaTime};
 use crate::decode;
 use crate::encode;
 use crate::id::{DisplayName, OutputId, ParticipantId, RoomName, SessionKey};
-use crate::media::{Kind, Layout, Quality};
+use crate::media::{Kind, Layout, Quality, Topology, TopologyPolicy};
 use crate::mix::plan::{Level, MixEvent, MixId};
 use crate::peer;
 use crate::quiet::{Quiet, REFUSED};
@@ -33,7 +33,7 @@ use crate::room::tilemap::tile_map;
 use crate::room::uplink::{Uplink, UplinkEvent};
 use crate::room::waiting::{Waiter, Waiting};
 use crate::room::wiring::{Context, MediaEvent, Wiring};
-use crate::signalling::{ByeReason, ErrorCode, Message, NoticeCode, Person};
+use crate::signalling::{ByeReason, ErrorCode, Message, NoticeCode, Person, Signal};
 use crate::stats::Counted;
 
 /// Events a room may be behind. Floods are coalesced before they get here (keyframe requests,
@@ -43,6 +43,8 @@ const INBOX: usize = 1024;
 pub const NOTICES: usize = 256;
 /// A failed encoder is started again after this long, so that a broken one cannot spin.
 const RESTART_AFTER: Duration = Duration::from_secs(1);
+/// Uplinks that one client may take as they are: as many as a picture has tiles.
+const MOST_TAKEN: usize = 49;
 /// How often counters that nobody waits for are moved into the figures.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// A room in which nothing happens for this long has its final shape.
@@ -101,6 +103,33 @@ pub enum Command {
         who: ParticipantId,
         /// Of what everybody hears.
         percent: u16,
+        /// Whether it was taken.
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    /// Somebody wants to take somebody's uplink as it is.
+    Take {
+        /// Who.
+        id: ParticipantId,
+        /// Whose.
+        from: ParticipantId,
+        /// It, or why not.
+        reply: oneshot::Sender<Result<Arc<Uplink>, Refusal>>,
+    },
+    /// They take it no longer.
+    Drop {
+        /// Who.
+        id: ParticipantId,
+        /// Whose.
+        from: ParticipantId,
+    },
+    /// Somebody arranges a connection with somebody else.
+    Relay {
+        /// Who.
+        id: ParticipantId,
+        /// With whom.
+        to: ParticipantId,
+        /// What is to be brought.
+        signal: Signal,
         /// Whether it was taken.
         reply: oneshot::Sender<Result<(), Refusal>>,
     },
@@ -209,6 +238,8 @@ pub struct Summary {
     pub layout: Layout,
     /// Tiles at most.
     pub stage_size: usize,
+    /// Which way media is to go.
+    pub topology: TopologyPolicy,
     /// Newcomers wait until a host lets them in.
     pub waiting: bool,
     /// Distinct pictures that are made for it, each by an encoder.
@@ -224,6 +255,7 @@ impl Summary {
             mix: settings.policy,
             layout: settings.layout,
             stage_size: settings.stage_size,
+            topology: settings.topology,
             ..Self::default()
         }
     }
@@ -376,6 +408,25 @@ impl Room {
                 reply,
             } => {
                 let _ = reply.send(self.volume(id, who, percent));
+            }
+            Command::Take { id, from, reply } => {
+                let taken = self.take(id, from);
+                let taken = taken.inspect(|_| self.apply(Event::Take { id, from, on: true }));
+                // Who asked may be gone; a leave follows.
+                let _ = reply.send(taken);
+            }
+            Command::Drop { id, from } => self.apply(Event::Take {
+                id,
+                from,
+                on: false,
+            }),
+            Command::Relay {
+                id,
+                to,
+                signal,
+                reply,
+            } => {
+                let _ = reply.send(self.relay(id, to, signal));
             }
             Command::Share(id, on) => self.apply(Event::Share { id, on }),
             Command::Configure(change) => {
@@ -672,6 +723,9 @@ impl Room {
                 Step::DismissAll(reason) => self.dismiss_all(reason),
             }
         }
+        let silenced = |id: &ParticipantId| self.talk.floor.silenced(*id);
+        let enforced = self.members.keys().any(silenced);
+        self.apply(Event::Enforced(enforced));
         Ok(())
     }
 
@@ -686,6 +740,39 @@ impl Room {
         }
         self.apply(Event::Volume { id, who, percent });
         Ok(())
+    }
+
+    /// What there is to take as it is.
+    fn take(&self, id: ParticipantId, from: ParticipantId) -> Result<Arc<Uplink>, Refusal> {
+        let people = self.state.people();
+        let taken = people.get(&id).map_or(0, |person| person.takes.len());
+        if taken >= MOST_TAKEN {
+            let text = format!("at most {MOST_TAKEN} can be taken");
+            return Err(refuse(ErrorCode::BadValue, &text));
+        }
+        let sends = id != from && people.get(&from).is_some_and(|person| !person.view);
+        let uplink = self.wiring.uplink(from).filter(|_| sends);
+        uplink.ok_or_else(|| refuse(ErrorCode::NotThere, "they are not in the room"))
+    }
+
+    /// Brings what somebody has to say to somebody else's page, where both agree that they meet
+    /// without the server.
+    fn relay(&self, id: ParticipantId, to: ParticipantId, signal: Signal) -> Result<(), Refusal> {
+        let agrees = |id: ParticipantId| {
+            let person = self.state.people().get(&id);
+            person.map(|person| person.direct && !person.view)
+        };
+        match (agrees(id), agrees(to)) {
+            (_, None) => Err(refuse(ErrorCode::NotThere, "they are not in the room")),
+            (Some(true), Some(true)) if self.state.topology() == Topology::Mesh && id != to => {
+                self.tell(to, Message::Relay { from: id, signal });
+                Ok(())
+            }
+            _ => Err(refuse(
+                ErrorCode::NotDirect,
+                "media goes by the server here",
+            )),
+        }
     }
 
     /// Looks at everybody's connection, and tells what changed.
@@ -799,6 +886,7 @@ impl Room {
                     self.apply(Event::Line { id, tier: *tier });
                 }
             }
+            UplinkEvent::KeyframeAwaited => self.wiring.keyframe_awaited(id),
             UplinkEvent::KeyframeRequested => {
                 self.apply(Event::Keyframe { id });
                 self.wiring.request_keyframe(id);
@@ -1066,6 +1154,7 @@ impl Room {
             held: self.talk.floor.held(),
             layout: settings.layout,
             stage_size: settings.stage_size,
+            topology: self.state.topology(),
         }
     }
 

@@ -2,7 +2,7 @@
 //! [`State`](crate::room::state::State) and whoever carries its decisions out.
 
 use crate::id::{DisplayName, OutputId, ParticipantId, Source};
-use crate::media::{Kind, Layout, Quality, Rect, Size, Tier, VideoCodec};
+use crate::media::{Downlink, Kind, Layout, Quality, Rect, Size, Tier, TopologyPolicy, VideoCodec};
 use crate::mix::plan::{Level, MixId};
 use crate::room::demand::Demand;
 use crate::room::output::Wish;
@@ -41,6 +41,8 @@ pub struct Settings {
     pub audio_active: usize,
     /// How good a picture there is to be had.
     pub tiers: Tiers,
+    /// Which way media goes.
+    pub topology: TopologyPolicy,
 }
 
 impl Default for Settings {
@@ -54,6 +56,7 @@ impl Default for Settings {
             gutter: 16,
             audio_active: 5,
             tiers: Tiers::default(),
+            topology: TopologyPolicy::default(),
         }
     }
 }
@@ -168,6 +171,17 @@ pub enum Event {
         /// What it wants.
         wish: Option<Wish>,
     },
+    /// Somebody takes somebody's uplink as it is, or does so no longer.
+    Take {
+        /// Who takes.
+        id: ParticipantId,
+        /// Whose.
+        from: ParticipantId,
+        /// They do.
+        on: bool,
+    },
+    /// Somebody is muted by a host: what they send may not pass by the server's side.
+    Enforced(bool),
     /// How loud somebody wants to hear somebody else.
     Volume {
         /// Who listens.
@@ -194,6 +208,10 @@ pub struct View {
     pub quality: Option<Quality>,
     /// For who only watches: a mix without this one, once there is nothing of them in another.
     pub without: Option<ParticipantId>,
+    /// What they get of others.
+    pub downlink: Option<Downlink>,
+    /// They agree that media goes from person to person, who learn each other's addresses.
+    pub direct: Option<bool>,
 }
 
 /// A picture that a listener asks for, whoever or whatever it is;
@@ -241,6 +259,9 @@ pub struct Change {
     /// Newcomers wait until a host lets them in.
     #[serde(default)]
     pub waiting: Option<bool>,
+    /// Which way media goes.
+    #[serde(default)]
+    pub topology: Option<TopologyPolicy>,
 }
 
 impl Change {

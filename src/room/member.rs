@@ -1,18 +1,20 @@
 //! Somebody's place in a room, as a session (WebSocket, and later others) holds it.
 //! Dropping it is leaving, however the session ended.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::id::ParticipantId;
 use crate::media::VideoCodec;
-use crate::peer::{self, Engine, Options, Peer, Said};
+use crate::peer::{self, Engine, OneWay, Options, Peer, Said, Way};
 use crate::room::actor::Command;
 use crate::room::event::View;
+use crate::room::forward::Taker;
 use crate::room::talk::{Refusal, Say, refuse};
 use crate::room::uplink::Uplink;
-use crate::signalling::{ErrorCode, Person};
+use crate::signalling::{ErrorCode, Person, Signal};
 
 /// A place in a room.
 pub struct Member {
@@ -23,6 +25,8 @@ pub struct Member {
     only: Option<VideoCodec>,
     uplink: Option<Arc<Uplink>>,
     peer: Option<Peer>,
+    /// What is taken of others as it is, each by a connection of its own.
+    taken: HashMap<ParticipantId, Peer>,
     present: watch::Receiver<()>,
 }
 
@@ -41,6 +45,7 @@ impl Member {
             only,
             uplink: None,
             peer: None,
+            taken: HashMap::new(),
             present,
         }
     }
@@ -74,6 +79,66 @@ impl Member {
         self.peer = Some(peer.clone());
         let _ = self.room.send(Command::Connect(self.id, peer)).await;
         Ok(answer)
+    }
+
+    /// Answers an SDP offer of a connection by which somebody's uplink comes as it is.
+    ///
+    /// # Errors
+    /// Says what is wrong with the offer, or that there is nothing to take. What was taken of the
+    /// same one before is not touched then.
+    pub async fn take(&mut self, from: ParticipantId, sdp: &str) -> Result<String, NotTaken> {
+        let offer = OneWay::read(sdp, Way::Receives).map_err(peer::Error::from)?;
+        let (reply, uplink) = oneshot::channel();
+        let id = self.id;
+        let _ = self.room.send(Command::Take { id, from, reply }).await;
+        let uplink = uplink.await.unwrap_or_else(|_| Err(ended()))?;
+        let options = Options {
+            prefer: uplink.source().codec(),
+            ..Options::default()
+        };
+        let room = self.room.downgrade();
+        let gone = Box::new(move || {
+            if let Some(room) = room.upgrade() {
+                let _ = room.try_send(Command::Drop { id, from });
+            }
+        });
+        let taker = Taker::new(id, uplink, gone);
+        let (uplink, sdp) = (taker.clone(), offer.text());
+        let (peer, answer) = match self.engine.accept(&sdp, options, uplink).await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                if !self.taken.contains_key(&from) {
+                    let _ = self.room.send(Command::Drop { id, from }).await;
+                }
+                return Err(error.into());
+            }
+        };
+        taker.play(&peer);
+        // The one before closes by itself.
+        self.taken.insert(from, peer);
+        Ok(answer)
+    }
+
+    /// Takes nothing of somebody any more.
+    pub async fn drop_taken(&mut self, from: ParticipantId) {
+        if let Some(peer) = self.taken.remove(&from) {
+            peer.close().await;
+        }
+        let id = self.id;
+        let _ = self.room.send(Command::Drop { id, from }).await;
+    }
+
+    /// Brings what this client says to somebody's page.
+    pub async fn relay(&self, to: ParticipantId, signal: Signal) -> Result<(), Refusal> {
+        let (id, (reply, taken)) = (self.id, oneshot::channel());
+        let command = Command::Relay {
+            id,
+            to,
+            signal,
+            reply,
+        };
+        let _ = self.room.send(command).await;
+        taken.await.unwrap_or_else(|_| Err(ended()))
     }
 
     /// Waits for what the client says by its data channel.
@@ -152,18 +217,41 @@ impl Member {
     }
 }
 
+/// Why nothing could be taken.
+#[derive(Debug)]
+pub enum NotTaken {
+    /// There is nothing.
+    Refused(Refusal),
+    /// The connection could not be made.
+    Failed(peer::Error),
+}
+
+impl From<Refusal> for NotTaken {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<peer::Error> for NotTaken {
+    fn from(error: peer::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
 fn ended() -> Refusal {
     refuse(ErrorCode::Unavailable, "the room has ended")
 }
 
 impl Drop for Member {
     fn drop(&mut self) {
-        let (room, id, peer) = (self.room.clone(), self.id, self.peer.take());
+        let (room, id) = (self.room.clone(), self.id);
+        let taken = std::mem::take(&mut self.taken).into_values();
+        let peers: Vec<_> = self.peer.take().into_iter().chain(taken).collect();
         let present = self.present.clone();
         // A full inbox must not lose a leave, and a drop cannot wait.
         tokio::spawn(async move {
             let _ = room.send(Command::Leave(id)).await;
-            if let Some(peer) = peer {
+            for peer in peers {
                 peer.close().await;
             }
             drop(present);

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use crate::clock::MediaTime;
 use crate::id::{DisplayName, OutputId, ParticipantId, Source};
-use crate::media::{Kind, Layout, Quality, Rect, Tier, VideoCodec};
+use crate::media::{
+    Downlink, Kind, Layout, Quality, Rect, Tier, Topology, TopologyPolicy, VideoCodec,
+};
 use crate::mix::beside;
 use crate::mix::plan::{Level, MixId};
 use crate::room::arrange::{Cast, effective};
@@ -22,6 +24,7 @@ use crate::room::output::Wish as OutputWish;
 use crate::room::speaker::{Decoded, Speakers};
 use crate::room::stage::{Stage, Wish};
 use crate::room::tier::{self, Given};
+use crate::room::topology::{Auto, Meeting};
 
 pub use crate::room::event::{
     Arrangement, AudioKey, Change, Effect, Event, MixPolicy, Place, Settings, VideoKey, View,
@@ -59,6 +62,12 @@ pub struct Person {
     quality: Quality,
     /// The best that their line carries.
     line: Tier,
+    /// What they get of others.
+    pub downlink: Downlink,
+    /// They agree to a mesh.
+    pub direct: bool,
+    /// Whose uplinks they take as they are.
+    pub takes: BTreeSet<ParticipantId>,
     /// They have a mix apart from the one that others share, until that has a keyframe anyway.
     apart: bool,
     /// What they were told that they get.
@@ -83,6 +92,16 @@ pub struct Person {
 
 impl Person {
     /// Whether there are moving pictures of this, which is theirs.
+    /// Gets a mix, once connected.
+    fn mixed(&self) -> bool {
+        self.downlink == Downlink::Mixed
+    }
+
+    /// Their line or their device does not take a stream of each of the others.
+    fn is_weak(&self) -> bool {
+        self.line < Tier::High || !matches!(self.quality, Quality::Auto | Quality::High)
+    }
+
     fn shows(&self, source: Source) -> bool {
         self.live && source.share == self.shares && (self.video || self.shares)
     }
@@ -116,6 +135,10 @@ pub struct State {
     decoding: BTreeSet<(ParticipantId, Kind)>,
     audio: Mixes<AudioKey>,
     layouts: u64,
+    auto: Auto,
+    topology: Topology,
+    /// Somebody is muted by a host.
+    enforced: bool,
 }
 
 impl State {
@@ -137,6 +160,9 @@ impl State {
             decoding: BTreeSet::new(),
             audio: Mixes::default(),
             layouts: 0,
+            auto: Auto::default(),
+            topology: Topology::Mcu,
+            enforced: false,
         }
     }
 
@@ -148,6 +174,10 @@ impl State {
             _ => None,
         };
         let noted = self.note(now, event);
+        let noted = match self.choose_topology(now) {
+            true => Noted::People,
+            false => noted,
+        };
         let wishes = self.wishes();
         let staged = self.stage.follow(now, self.settings.stage_size, &wishes);
         let staged = self.choose_few(now, wishes) || staged;
@@ -198,7 +228,8 @@ impl State {
         let large = self.large.filter(|(id, _)| self.wants_large() != Some(*id));
         let large = large.map(|(_, since)| since.plus(LARGE));
         let staged = [self.stage.wake_at(), self.few.wake_at()];
-        let times = [kept, large, self.demands.wake_at()].into_iter();
+        let auto = self.auto.wakes().filter(|_| self.is_auto());
+        let times = [kept, large, self.demands.wake_at(), auto].into_iter();
         times.chain(staged).flatten().min()
     }
 
@@ -210,6 +241,11 @@ impl State {
     /// The distinct pictures.
     pub fn video_mixes(&self) -> &Mixes<VideoKey> {
         &self.video
+    }
+
+    /// Which way media goes at present.
+    pub fn topology(&self) -> Topology {
+        self.topology
     }
 
     /// How a picture is arranged.
@@ -297,6 +333,9 @@ impl State {
                     quality: Quality::default(),
                     line: Tier::High,
                     apart: false,
+                    downlink: Downlink::Mixed,
+                    direct: false,
+                    takes: BTreeSet::new(),
                     told: None,
                     without: None,
                     pinned: false,
@@ -317,6 +356,7 @@ impl State {
                 self.decoding.retain(|(who, _)| *who != id);
                 for person in self.people.values_mut() {
                     person.volumes.remove(&id);
+                    person.takes.remove(&id);
                 }
                 self.people.remove(&id).is_some()
             }
@@ -387,6 +427,8 @@ impl State {
             }
             Event::View { id, view } => self.change(id, |p| {
                 p.layout = view.layout.unwrap_or(p.layout);
+                p.downlink = view.downlink.unwrap_or(p.downlink);
+                p.direct = view.direct.unwrap_or(p.direct);
                 p.overlay = view.overlay.unwrap_or(p.overlay);
                 p.portrait = view.portrait.unwrap_or(p.portrait);
                 p.apart &= view.quality.is_none();
@@ -397,6 +439,7 @@ impl State {
             Event::Configure(change) => {
                 let settings = &mut self.settings;
                 settings.policy = change.mix.unwrap_or(settings.policy);
+                settings.topology = change.topology.unwrap_or(settings.topology);
                 settings.layout = change.layout.unwrap_or(settings.layout);
                 settings.stage_size = change.stage_size.unwrap_or(settings.stage_size);
                 true
@@ -414,6 +457,20 @@ impl State {
                     Some(wish) => self.outputs.insert(id, wish),
                     None => self.outputs.remove(&id),
                 };
+                false
+            }
+            Event::Take { id, from, on } => {
+                let there = id != from && self.people.get(&from).is_some_and(|p| !p.view);
+                self.change(id, |p| {
+                    match on && there {
+                        true => p.takes.insert(from),
+                        false => p.takes.remove(&from),
+                    };
+                    false
+                })
+            }
+            Event::Enforced(on) => {
+                self.enforced = on;
                 false
             }
             Event::Volume { id, who, percent } => {
@@ -530,6 +587,9 @@ impl State {
     fn worth_decoding(&self, now: MediaTime) -> BTreeSet<(ParticipantId, Kind)> {
         let mut wanted = BTreeSet::new();
         let mut nominees = Vec::new();
+        if !self.mixes() {
+            return wanted;
+        }
         for (id, person) in self.people.iter().filter(|(_, p)| !p.view) {
             let on_stage = self.stage.sources().any(|source| source.who == *id);
             if person.has_video && on_stage {
@@ -569,7 +629,9 @@ impl State {
     /// time, even if nobody sees them now.
     fn needed(&self) -> BTreeMap<ParticipantId, Demand> {
         let sending = self.people.iter().filter(|(_, p)| p.has_video && !p.view);
-        let least = |id: &ParticipantId| match self.stage.sources().any(|s| s.who == *id) {
+        let mixes = self.mixes();
+        let on_stage = |id: &ParticipantId| self.stage.sources().any(|s| s.who == *id);
+        let least = |id: &ParticipantId| match mixes && on_stage(id) {
             true => Demand::least(),
             false => Demand::HIDDEN,
         };
@@ -592,7 +654,56 @@ impl State {
                 }
             }
         }
+        for person in self.people.values() {
+            let places = self.forwarded_places(person.takes.len());
+            let each = person.takes.iter().zip(places);
+            for (id, rect) in each {
+                if let Some(needed) = needed.get_mut(id) {
+                    *needed = needed.or(Demand::of(rect, self.settings.fps));
+                }
+            }
+        }
         needed
+    }
+
+    /// How large somebody's picture is for who takes so many.
+    fn forwarded_places(&self, taken: usize) -> Vec<Rect> {
+        beside::places(
+            Layout::Grid,
+            self.settings.canvas,
+            taken,
+            self.settings.gutter,
+        )
+    }
+
+    /// Whether the room chooses its topology by itself.
+    fn is_auto(&self) -> bool {
+        self.settings.topology == TopologyPolicy::Auto
+    }
+
+    /// Chooses which way media goes; whether that has changed.
+    fn choose_topology(&mut self, now: MediaTime) -> bool {
+        let people = || self.people.values().filter(|person| !person.view);
+        let watched = self.people.values().any(|person| person.view);
+        let meeting = Meeting {
+            people: people().count(),
+            agree_to_mesh: people().filter(|person| person.direct).count(),
+            weak: people().filter(|person| person.is_weak()).count(),
+            server_media: watched || self.enforced || !self.outputs.is_empty(),
+        };
+        let all_agree = meeting.agree_to_mesh == meeting.people;
+        let topology = match self.settings.topology {
+            TopologyPolicy::Mcu => Topology::Mcu,
+            TopologyPolicy::Mesh if all_agree && !meeting.server_media => Topology::Mesh,
+            TopologyPolicy::Mesh | TopologyPolicy::Sfu => Topology::Sfu,
+            TopologyPolicy::Auto => self.auto.decide(now, &meeting),
+        };
+        std::mem::replace(&mut self.topology, topology) != topology
+    }
+
+    /// Whether anybody gets a mix, or will when they are connected.
+    fn mixes(&self) -> bool {
+        !self.outputs.is_empty() || self.people.values().any(Person::mixed)
     }
 
     /// Who holds the floor, if they are on stage.
@@ -764,7 +875,7 @@ impl State {
         };
         let key = self.key(&Wanted {
             tier,
-            codec: person.receives_video?,
+            codec: person.receives_video.filter(|_| person.mixed())?,
             portrait: person.portrait,
             layout: own.and(person.layout),
             without: own,
@@ -826,7 +937,8 @@ impl State {
                 heard.insert(*id);
             }
         }
-        let people = self.people.iter().filter(|(_, p)| p.receives_audio);
+        let people = self.people.iter();
+        let people = people.filter(|(_, p)| p.receives_audio && p.mixed());
         let people = people.map(|(id, person)| {
             let without = person.without.unwrap_or(*id);
             let key = AudioKey {

@@ -14,6 +14,7 @@ use crate::decode::{audio, sync::Sync, video};
 use crate::media::{AudioLevel, Kind, RtpPacket, VideoCodec};
 use crate::peer;
 use crate::room::activity::Background;
+use crate::room::forward::Source;
 use crate::room::links::{Meter, Reception};
 use crate::room::speaker::Claims;
 
@@ -36,6 +37,8 @@ pub enum UplinkEvent {
     Voice,
     /// The receiver of the downlink lost its picture.
     KeyframeRequested,
+    /// Somebody who takes this uplink as it is waits for a keyframe of it.
+    KeyframeAwaited,
     /// The line bears this rung of what there is, and no higher one.
     Line(usize),
     /// The connection's state changed.
@@ -53,7 +56,9 @@ pub struct Uplink {
     audio: Slot<audio::Decoder>,
     said: Mutex<Said>,
     keyframe_asked: AtomicBool,
+    keyframe_awaited: AtomicBool,
     meter: Mutex<Meter>,
+    source: Source,
 }
 
 /// A decoder, or the packets that wait for one.
@@ -168,7 +173,9 @@ impl Uplink {
             audio: Slot::new(KEPT_SOUND),
             said: Mutex::default(),
             keyframe_asked: AtomicBool::new(false),
+            keyframe_awaited: AtomicBool::new(false),
             meter: Mutex::default(),
+            source: Source::default(),
         }
     }
 
@@ -234,6 +241,24 @@ impl Uplink {
     pub fn end(&self) {
         self.video.set(SlotState::Ended);
         self.audio.set(SlotState::Ended);
+        self.source.end();
+    }
+
+    /// What there is to take as it is.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// Somebody who takes it waits for a keyframe. One in the inbox is enough.
+    pub fn keyframe_awaited(&self) {
+        if !self.keyframe_awaited.swap(true, Ordering::AcqRel) {
+            (self.tell)(UplinkEvent::KeyframeAwaited);
+        }
+    }
+
+    /// The room has asked for the keyframe; the next wish will be told again.
+    pub fn keyframe_asked_for(&self) {
+        self.keyframe_awaited.store(false, Ordering::Release);
     }
 
     /// The room has passed the keyframe request on; the next one will be told again.
@@ -245,7 +270,10 @@ impl Uplink {
 impl peer::Uplink for Uplink {
     fn track(&self, kind: Kind, codec: Option<VideoCodec>) {
         match kind {
-            Kind::Video => self.video.set(SlotState::Waiting(Vec::new())),
+            Kind::Video => {
+                self.source.track(codec);
+                self.video.set(SlotState::Waiting(Vec::new()));
+            }
             Kind::Audio => self.audio.set(SlotState::Waiting(Vec::new())),
         }
         (self.tell)(UplinkEvent::Track(kind, codec));
@@ -253,6 +281,9 @@ impl peer::Uplink for Uplink {
 
     fn packet(&self, kind: Kind, packet: RtpPacket) {
         self.meter().packet(kind, &packet);
+        if self.source.packet(kind, &packet) {
+            self.keyframe_awaited();
+        }
         match kind {
             Kind::Video => {
                 self.video.packet(packet, video::Decoder::push);
@@ -270,6 +301,7 @@ impl peer::Uplink for Uplink {
 
     fn sender_report(&self, kind: Kind, ntp: NtpTime, rtp: u32) {
         self.sync.report(kind, ntp, rtp);
+        self.source.report(kind, ntp, rtp);
     }
 
     fn keyframe_requested(&self) {

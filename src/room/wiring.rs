@@ -13,7 +13,9 @@ use crate::encode::backend::Backend;
 use crate::fanout::{Fanout, Listener, ListenerId};
 use crate::gst;
 use crate::id::{OutputId, ParticipantId};
-use crate::media::{EncodedAudio, EncodedPicture, Fanned, Fit, Kind, Tier, VideoCodec};
+use crate::media::{
+    EncodedAudio, EncodedPicture, Fanned, Fit, ForwardedPacket, Kind, Tier, VideoCodec,
+};
 use crate::mix;
 use crate::mix::plan::{self, MixEvent, MixId};
 use crate::peer::Peer;
@@ -346,9 +348,28 @@ impl Wiring {
         self.keyframe(seat.video.at);
     }
 
+    /// Asks somebody for a keyframe on behalf of those who take their uplink as it is.
+    pub fn keyframe_awaited(&self, id: ParticipantId) {
+        if let Some(seat) = self.seats.get(&id) {
+            seat.uplink.keyframe_asked_for();
+            if let Some(peer) = &seat.peer {
+                peer.request_keyframe();
+            }
+        }
+    }
+
+    /// What somebody sends, for who takes it as it is.
+    pub fn uplink(&self, id: ParticipantId) -> Option<Arc<Uplink>> {
+        Some(self.seats.get(&id)?.uplink.clone())
+    }
+
     /// Moves the fan-outs' drop counts into the figures.
     pub fn count_drops(&self) {
         let stats = &self.context.stats;
+        for seat in self.seats.values() {
+            let dropped = seat.uplink.source().take_dropped();
+            stats.dropped(ForwardedPacket::QUEUE, dropped);
+        }
         for out in self.video.values() {
             stats.dropped(EncodedPicture::QUEUE, out.fanout.take_dropped());
         }
@@ -456,6 +477,7 @@ impl Wiring {
 
     /// Publishes what the loops are to do from their next tick on.
     fn publish(&mut self, state: &State) {
+        self.let_through(state);
         self.pace_keyframes(state);
         let (video, audio) = (self.video_plan(state), self.audio_plan(state));
         if self.loops.is_none() && video.mixes.is_empty() && audio.mixes.is_empty() {
@@ -473,6 +495,19 @@ impl Wiring {
         if let Some((video_loop, audio_loop)) = &self.loops {
             video_loop.publish(video);
             audio_loop.publish(audio);
+        }
+    }
+
+    /// Who takes an uplink as it is gets what a mix would show and let hear, and no more.
+    fn let_through(&self, state: &State) {
+        for (id, seat) in &self.seats {
+            let Some(person) = state.people().get(id) else {
+                continue;
+            };
+            let source = seat.uplink.source();
+            source.let_through(Kind::Audio, person.audio && !person.view);
+            let shown = (person.video || person.shares) && !person.view;
+            source.let_through(Kind::Video, shown);
         }
     }
 

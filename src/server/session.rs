@@ -13,6 +13,7 @@ use crate::peer::{self, Said};
 use crate::quiet::{Quiet, REFUSED, cut};
 use crate::record;
 use crate::room::event::{Change, View};
+use crate::room::member::NotTaken;
 use crate::room::registry::{Admission, JoinError, Phase, Wait};
 use crate::room::talk::{Refusal, Say, refuse};
 use crate::server::line::{Closing, Heard, Line, Over};
@@ -238,10 +239,15 @@ impl<L: Line> Session<L> {
             Command::React { reaction } => self.say(Say::React(reaction)).await,
             Command::Hand { raised } => self.say(Say::Hand(raised)).await,
             Command::Moderate { act, who } => self.say(Say::Moderate(act, who)).await,
-            Command::Configure { layout, stage_size } => {
+            Command::Configure {
+                layout,
+                stage_size,
+                topology,
+            } => {
                 let change = Change {
                     layout,
                     stage_size,
+                    topology,
                     ..Change::default()
                 };
                 self.say(Say::Configure(change)).await
@@ -251,12 +257,16 @@ impl<L: Line> Session<L> {
                 layout,
                 overlay,
                 portrait,
+                downlink,
+                direct,
             } => match self.seated() {
                 Ok(seat) => {
                     let view = View {
                         layout,
                         overlay,
                         portrait,
+                        downlink,
+                        direct,
                         ..View::default()
                     };
                     seat.member.view(view).await;
@@ -289,6 +299,21 @@ impl<L: Line> Session<L> {
                 Ok(seat) => {
                     seat.member.share(on).await;
                     Ok(AckResult::Done {})
+                }
+                Err(refusal) => Err(refusal),
+            },
+            Command::Take { from, sdp } => self.take(from, &sdp).await,
+            Command::Drop { from } => match self.seated() {
+                Ok(seat) => {
+                    seat.member.drop_taken(from).await;
+                    Ok(AckResult::Done {})
+                }
+                Err(refusal) => Err(refusal),
+            },
+            Command::Relay { to, signal } => match self.seated() {
+                Ok(seat) => {
+                    let brought = seat.member.relay(to, signal).await;
+                    brought.map(|()| AckResult::Done {})
                 }
                 Err(refusal) => Err(refusal),
             },
@@ -386,6 +411,7 @@ impl<L: Line> Session<L> {
             room: self.room.clone(),
             people,
             ice_servers: self.app.ice_servers.to_vec(),
+            stun_port: self.app.reach.rtc_port,
         };
         self.seat = Some(seat);
         AckResult::Joined(joined)
@@ -399,13 +425,15 @@ impl<L: Line> Session<L> {
             channel: true,
         };
         let answer = seat.member.offer(sdp, options).await;
-        let sdp = answer.map_err(|error| {
-            let code = match error {
-                peer::Error::Sdp(_) | peer::Error::Refused { .. } => ErrorCode::BadSdp,
-                _ => ErrorCode::Internal,
-            };
-            let text = error.to_string();
-            Refusal { code, text }
+        let sdp = answer.map_err(|error| no_connection(&error))?;
+        Ok(AckResult::Answered(Answered { sdp }))
+    }
+
+    async fn take(&mut self, from: ParticipantId, sdp: &str) -> Result<AckResult, Refusal> {
+        let taken = self.seated()?.member.take(from, sdp).await;
+        let sdp = taken.map_err(|error| match error {
+            NotTaken::Refused(refusal) => refusal,
+            NotTaken::Failed(error) => no_connection(&error),
         })?;
         Ok(AckResult::Answered(Answered { sdp }))
     }
@@ -504,6 +532,15 @@ impl<L: Line> Session<L> {
         self.line.close(why).await;
         Err(Over)
     }
+}
+
+fn no_connection(error: &peer::Error) -> Refusal {
+    let code = match error {
+        peer::Error::Sdp(_) | peer::Error::Refused { .. } => ErrorCode::BadSdp,
+        _ => ErrorCode::Internal,
+    };
+    let text = error.to_string();
+    Refusal { code, text }
 }
 
 /// What a join asks for.

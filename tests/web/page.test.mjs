@@ -12,14 +12,17 @@ import { rate, sample, serverSide } from '../../web/stats.js';
 import { browserOf, explain } from '../../web/trouble.js';
 
 test('the address sets the options', () => {
-  assert.deepEqual(readOptions(''), { name: '', join: false, audio: true, video: true, view: false, codec: null, processing: true, token: null, quality: null });
+  assert.deepEqual(readOptions(''), { name: '', join: false, audio: true, video: true, view: false, codec: null, processing: true, token: null, quality: null, downlink: null, topology: null, direct: null });
   assert.deepEqual(readOptions('?name=Ann%20B&join=1&video=0&audio=0&codec=VP8&processing=0&token=x.y'), {
-    name: 'Ann B', join: true, audio: false, video: false, view: false, codec: 'vp8', processing: false, token: 'x.y', quality: null,
+    name: 'Ann B', join: true, audio: false, video: false, view: false, codec: 'vp8', processing: false, token: 'x.y', quality: null, downlink: null, topology: null, direct: null,
   });
   assert.equal(readOptions('?view=1').view, true);
   assert.equal(readOptions('?codec=av1').codec, null);
   assert.equal(readOptions('?quality=LOW').quality, 'low');
   assert.equal(readOptions('?quality=best').quality, null);
+  const { downlink, topology, direct } = readOptions('?downlink=forwarded&topology=SFU&direct');
+  assert.deepEqual([downlink, topology, direct], ['forwarded', 'sfu', true]);
+  assert.deepEqual([readOptions('?direct=0').direct, readOptions('?downlink=direct').downlink], [false, null]);
 });
 
 test('the path names the room', () => {

@@ -212,6 +212,16 @@ export const words = {
   announce_speakers: 'Tell screen readers who speaks',
   use_shortcuts: 'Keyboard shortcuts',
   show_self: 'Show my own camera',
+  way: 'Media goes',
+  way_mcu: 'Mixed by the server',
+  way_sfu: 'Forwarded by the server',
+  way_mesh: 'From person to person, where all agree',
+  way_auto: 'As it suits who is here',
+  meet_directly: 'Let media go directly from person to person, where the room does (they learn my network address)',
+  now_mixed: 'Everybody comes in one picture',
+  now_forwarded: 'Everybody comes in a picture of their own',
+  now_direct: 'Everybody is reached directly',
+  not_direct: 'Somebody cannot be reached directly: media goes by the server again.',
 
   // Shortcuts
   key_mic: 'Microphone on or off',

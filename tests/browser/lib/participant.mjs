@@ -113,6 +113,12 @@ export class Participant {
     return this.page.evaluate((hues) => window.probe.look(hues), hues);
   }
 
+  // Where people come one by one: each one's name, and the colour of their picture, if there is one.
+  async gallery() {
+    const hues = Object.entries(PEOPLE).map(([name, { hue }]) => [name, hue]);
+    return this.page.evaluate((hues) => window.probe.gallery(hues), hues);
+  }
+
   // How loud each person's tone is now, in dB, over about a second.
   async listen(people = PEOPLE) {
     const tones = Object.entries(people).map(([name, { hz }]) => [name, hz]);

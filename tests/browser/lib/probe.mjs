@@ -28,10 +28,10 @@ export function probe() {
 
   // The person whose hue is within 25 degrees, if the pixel is colourful at all and as bright as
   // their cameras are: an avatar may have anybody's hue, but is dark enough for white letters.
-  function whose(hues, r, g, b) {
+  function whose(hues, r, g, b, least) {
     const [max, min] = [Math.max(r, g, b), Math.min(r, g, b)];
     const span = max - min;
-    if (max < 205 || span / max < 0.45) return undefined;
+    if (max < least || span / max < 0.45) return undefined;
     const sector = max === r ? (g - b) / span : max === g ? 2 + (b - r) / span : 4 + (r - g) / span;
     const hue = (sector * 60 + 360) % 360;
     const apart = (other) => Math.min(Math.abs(hue - other), 360 - Math.abs(hue - other));
@@ -72,7 +72,7 @@ export function probe() {
   }
 
   // A box in fractions of the canvas, searched for colours and for white.
-  function inspect(seen, hues, box) {
+  function inspect(seen, hues, box, least = 205) {
     const { left, top, right, bottom } = pixels(seen, box);
     const count = {};
     const extent = {};
@@ -88,7 +88,7 @@ export function probe() {
       for (let x = left; x < right; x++) {
         const at = (y * seen.width + x) * 4;
         const [r, g, b] = seen.data.subarray(at, at + 3);
-        const name = Math.min(r, g, b) > 190 ? 'white' : whose(hues, r, g, b);
+        const name = Math.min(r, g, b) > 190 ? 'white' : whose(hues, r, g, b, least);
         if (name) grow(name, x, y);
       }
     }
@@ -109,16 +109,22 @@ export function probe() {
     return { share, extents };
   }
 
-  // What listens to the mix's audio track.
+  // The tiles of those who do not come in one picture.
+  const gallery = () => [...document.querySelectorAll('#gallery:not([hidden]) > li')];
+
+  // What listens to what is heard.
   async function hark() {
-    const stream = mix()?.srcObject;
-    if (!stream?.getAudioTracks().length) throw new Error('the mix has no audio track');
-    if (ears?.stream !== stream) {
+    // What is on show: the mix, or a picture of each.
+    const each = gallery().map((tile) => tile.querySelector('video'));
+    const shown = (each.length ? each.filter((video) => !video.muted) : [mix()]).map((video) => video?.srcObject);
+    const streams = shown.filter((stream) => stream?.getAudioTracks().length);
+    if (!streams.length && !each.length) throw new Error('the mix has no audio track');
+    if (!ears || ears.streams.length !== streams.length || streams.some((stream, n) => ears.streams[n] !== stream)) {
       await ears?.context.close();
       const context = new AudioContext({ sampleRate: 48000 });
       const analyser = new AnalyserNode(context, { fftSize: 16384, smoothingTimeConstant: 0 });
-      context.createMediaStreamSource(stream).connect(analyser);
-      ears = { stream, context, analyser };
+      for (const stream of streams) context.createMediaStreamSource(stream).connect(analyser);
+      ears = { streams, context, analyser };
     }
     await ears.context.resume();
     return ears;
@@ -150,6 +156,17 @@ export function probe() {
     },
 
     // Where pixels of this hue are in the whole picture, in the page's pixels; null without any.
+    // Who is in the pictures that are on show one by one, and what colour each is.
+    gallery(hues) {
+      return gallery().map((tile) => {
+        const video = tile.querySelector('video');
+        if (!video?.videoWidth) return { name: tile.dataset.name };
+        const { share } = inspect(picture(video), hues, { x: 0.3, y: 0.3, width: 0.4, height: 0.4 }, 180); // There are no avatars in here.
+        const [shown] = Object.entries(share).filter(([name, part]) => name !== 'white' && part > 0.4).map(([name]) => name);
+        return { name: tile.dataset.name, shown, off: tile.classList.contains('off') };
+      });
+    },
+
     coloured(hue) {
       const video = mix();
       const seen = picture(video);

@@ -1,0 +1,101 @@
+/** A picture of each person, where they do not come in one: an element of its own for each. */
+
+import { find, make, reconcile, say } from './dom.js';
+
+/**
+ * @typedef {object} Shown
+ * @property {string} id
+ * @property {string} name
+ * @property {boolean} video Their camera, or their screen, is on.
+ * @property {MediaStream | null} stream None yet.
+ */
+
+/** From so loud on somebody speaks. */
+const SPEAKS = 0.02;
+
+export class Gallery {
+  #root = find('#gallery', HTMLElement);
+  #hooks;
+  #muted = false;
+
+  /**
+   * @param {object} hooks
+   * @param {(id: string, button: HTMLElement) => void} hooks.menu
+   * @param {(resume: () => void) => void} hooks.blocked The browser wants a click before there is sound.
+   */
+  constructor(hooks) {
+    this.#hooks = hooks;
+  }
+
+  /** @param {readonly Shown[]} people */
+  show(people) {
+    const columns = Math.ceil(Math.sqrt(people.length)) || 1;
+    this.#root.style.setProperty('--columns', String(columns));
+    this.#root.style.setProperty('--rows', String(Math.ceil(people.length / columns) || 1));
+    reconcile(this.#root, people, ({ id }) => id, ({ id }) => this.#create(id), (tile, person) => this.#update(tile, person));
+    this.#root.hidden = false;
+    document.body.classList.add('in-gallery');
+  }
+
+  hide() {
+    this.#root.hidden = true;
+    for (const video of this.#videos()) video.srcObject = null;
+    this.#root.replaceChildren();
+    document.body.classList.remove('in-gallery');
+  }
+
+  /** @param {boolean} on */
+  sound(on) {
+    this.#muted = !on;
+    for (const video of this.#videos()) video.muted = !on;
+  }
+
+  /** @param {(id: string) => number} level 0 to 1. */
+  speaking(level) {
+    for (const tile of this.#root.children) {
+      if (tile instanceof HTMLElement) tile.classList.toggle('speaking', level(tile.dataset.key ?? '') >= SPEAKS);
+    }
+  }
+
+  #videos() {
+    return this.#root.querySelectorAll('video');
+  }
+
+  /** @param {string} id */
+  #create(id) {
+    const video = make('video', { autoplay: '', playsinline: '' });
+    const button = make('button', { type: 'button', class: 'tile-button', 'aria-haspopup': 'menu' }, make('span', { class: 'tile-name' }));
+    button.addEventListener('click', () => this.#hooks.menu(id, button));
+    return make('li', { class: 'tile', 'data-testid': 'gallery-tile' }, video, button);
+  }
+
+  /**
+   * @param {HTMLElement} tile
+   * @param {Shown} person
+   */
+  #update(tile, { name, video, stream }) {
+    say(tile.querySelector('.tile-name'), name);
+    tile.querySelector('button')?.setAttribute('aria-label', name);
+    tile.dataset.name = name;
+    tile.classList.toggle('off', !video);
+    const element = tile.querySelector('video');
+    if (!element || element.srcObject === stream) return;
+    element.muted = this.#muted;
+    element.srcObject = stream;
+    if (stream) void this.#play(element);
+  }
+
+  /** @param {HTMLVideoElement} element */
+  async #play(element) {
+    try {
+      await element.play();
+    } catch (error) {
+      if (!(error instanceof DOMException) || error.name !== 'NotAllowedError') return;
+      element.muted = true;
+      await element.play().catch(() => {});
+      this.#hooks.blocked(() => {
+        this.sound(true);
+      });
+    }
+  }
+}

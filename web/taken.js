@@ -1,0 +1,77 @@
+/** What one person sends, as they send it: by way of the server, on a connection of its own. */
+
+/**
+ * @typedef {object} Link A person's sound and picture outside the mix.
+ * @property {MediaStream} stream
+ * @property {boolean} flows Something has come.
+ * @property {() => number} level How loud they are, 0 to 1.
+ * @property {() => void} close
+ */
+
+/** How long a connection may be in trouble before another takes its place, ms. */
+const TROUBLE_MS = 3_000;
+
+/** @implements {Link} */
+export class Taken {
+  #pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
+  #audio;
+  #video;
+  /** @type {number | undefined} */
+  #trouble;
+
+  /**
+   * @param {string} from Whose.
+   * @param {(command: import('./protocol.js').Command) => Promise<any>} ask
+   * @param {() => void} failed Nothing comes of it, or not any more.
+   */
+  constructor(from, ask, failed) {
+    const pc = this.#pc;
+    this.#audio = pc.addTransceiver('audio', { direction: 'recvonly' }).receiver;
+    this.#video = pc.addTransceiver('video', { direction: 'recvonly' }).receiver;
+    this.stream = new MediaStream([this.#audio.track, this.#video.track]);
+    pc.onconnectionstatechange = () => {
+      clearTimeout(this.#trouble);
+      if (pc.connectionState === 'failed') failed();
+      if (pc.connectionState === 'disconnected') this.#trouble = setTimeout(failed, TROUBLE_MS);
+    };
+    this.#open(from, ask).catch(failed);
+  }
+
+  /**
+   * @param {string} from
+   * @param {(command: import('./protocol.js').Command) => Promise<any>} ask
+   */
+  async #open(from, ask) {
+    await this.#pc.setLocalDescription();
+    // The server is reached by its own candidates, and learns ours from the checks.
+    const { sdp } = await ask({ type: 'take', from, sdp: this.#pc.localDescription?.sdp ?? '' });
+    await this.#pc.setRemoteDescription({ type: 'answer', sdp });
+  }
+
+  get flows() {
+    return this.#pc.connectionState === 'connected' && arrives(this.#audio, this.#video);
+  }
+
+  level() {
+    return loudness(this.#audio);
+  }
+
+  close() {
+    clearTimeout(this.#trouble);
+    this.#pc.onconnectionstatechange = null;
+    this.#pc.close();
+  }
+}
+
+/** @param {RTCRtpReceiver[]} receivers */
+export function arrives(...receivers) {
+  return receivers.some((receiver) => receiver.getSynchronizationSources().length > 0);
+}
+
+/** @param {RTCRtpReceiver} receiver Of sound. */
+export function loudness(receiver) {
+  const [source] = receiver.getSynchronizationSources();
+  // What was heard a while ago is over.
+  const fresh = source && performance.timeOrigin + performance.now() - source.timestamp < 500;
+  return fresh ? (source.audioLevel ?? 0) : 0;
+}

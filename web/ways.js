@@ -1,0 +1,222 @@
+/**
+ * By which way the others come: mixed, or each of them by way of the server, or each directly. The
+ * room says which, and for the first two the person may; a way that is shown gives way to another only
+ * once that one brings everybody.
+ */
+
+import { Direct } from './direct.js';
+import { Gallery } from './gallery.js';
+import { Taken } from './taken.js';
+
+/**
+ * @typedef {import('./protocol.js').Downlink} Way
+ * @typedef {import('./protocol.js').Person} Person
+ * @typedef {import('./taken.js').Link} Link
+ *
+ * @typedef {object} Setup
+ * @property {(command: import('./protocol.js').Command) => Promise<any>} ask
+ * @property {() => Record<import('./media.js').Kind, MediaStreamTrack | null>} tracks What this page sends.
+ * @property {() => RTCIceServer[]} iceServers
+ * @property {HTMLVideoElement} mix
+ * @property {import('./view.js').View} view
+ * @property {(id: string) => string} label
+ * @property {(id: string, button: HTMLElement) => void} menu
+ * @property {(resume: () => void) => void} blocked
+ * @property {(way: Way) => void} shown
+ * @property {() => void} unreachable Somebody cannot be reached directly.
+ */
+
+/** Somebody who sends nothing, or is not reached, is not waited for longer than this, ms. */
+const PATIENCE_MS = 4_000;
+/** How often it is looked whether a way brings everybody, ms. */
+const LOOK_MS = 50;
+/** Before another try at a connection that failed, ms. */
+const AGAIN_MS = 1_000;
+
+export class Ways {
+  #setup;
+  #gallery;
+  /** @type {Way} */
+  #shown = 'mixed';
+  /** @type {Way} */
+  #wanted = 'mixed';
+  /** Of the way that is shown, and of the one that is to be. @type {Record<Way, Map<string, Link>>} */
+  #links = { mixed: new Map(), forwarded: new Map(), direct: new Map() };
+  /** @type {Person[]} */
+  #people = [];
+  #me = '';
+  /** @type {number | undefined} */
+  #looking;
+  #since = 0;
+  #sound = true;
+
+  /** @param {Setup} setup */
+  constructor(setup) {
+    this.#setup = setup;
+    this.#gallery = new Gallery({ menu: setup.menu, blocked: setup.blocked });
+    this.#gallery.sound(false);
+  }
+
+  /**
+   * @param {Person[]} people
+   * @param {string} me
+   * @param {Way} way
+   */
+  follow(people, me, way) {
+    this.#people = people.filter(({ id }) => id !== me);
+    this.#me = me;
+    if (way !== this.#wanted) {
+      this.#wanted = way;
+      this.#since = performance.now();
+      if (way === 'mixed') this.#setup.view.downlink = way; // It takes some pictures to come.
+    }
+    for (const one of /** @type {Way[]} */ (['forwarded', 'direct'])) if (one !== this.#shown && one !== way) this.#drop(one);
+    this.#connect();
+    this.#show();
+    this.#look();
+  }
+
+  /** @param {import('./protocol.js').RelayNotice} notice */
+  hear({ from, signal }) {
+    if (this.#wanted !== 'direct') return; // The room has another mind by now; both pages are told.
+    let link = this.#links.direct.get(from);
+    if (signal.kind === 'offer' && link) {
+      // The other page begins anew.
+      link.close();
+      link = undefined;
+    }
+    if (!link && signal.kind === 'offer') link = this.#open('direct', from);
+    if (link instanceof Direct) link.hear(signal);
+  }
+
+  /** Devices came, went, were muted. */
+  devicesChanged() {
+    for (const link of this.#links.direct.values()) if (link instanceof Direct) link.send(this.#setup.tracks());
+  }
+
+  /** @param {boolean} on */
+  sound(on) {
+    this.#sound = on;
+    this.#gallery.sound(on && this.#shown !== 'mixed');
+  }
+
+  /** Where what is shown comes from. */
+  get shown() {
+    return this.#shown;
+  }
+
+  /** The stay is over, or begins anew. */
+  left() {
+    clearInterval(this.#looking);
+    this.#looking = undefined;
+    for (const way of /** @type {Way[]} */ (['forwarded', 'direct'])) this.#drop(way);
+    this.#people = [];
+    this.#wanted = 'mixed';
+    this.#become('mixed');
+  }
+
+  /** Links to everybody by the way that is wanted, and to nobody else. */
+  #connect() {
+    const way = this.#wanted;
+    const there = new Set(this.#people.map(({ id }) => id));
+    for (const links of Object.values(this.#links)) {
+      for (const [id, link] of links) if (!there.has(id)) this.#cut(links, id, link);
+    }
+    if (way === 'mixed') return;
+    for (const { id } of this.#people) {
+      const offers = way === 'forwarded' || this.#me < id;
+      if (offers && !this.#links[way].has(id)) this.#open(way, id);
+    }
+  }
+
+  /**
+   * @param {Map<string, Link>} links
+   * @param {string} id
+   * @param {Link} link
+   */
+  #cut(links, id, link) {
+    links.delete(id);
+    link.close();
+    if (links === this.#links.forwarded) this.#setup.ask({ type: 'drop', from: id }).catch(() => {}); // They may be gone.
+  }
+
+  /** @param {Way} way */
+  #drop(way) {
+    for (const [id, link] of this.#links[way]) this.#cut(this.#links[way], id, link);
+  }
+
+  /**
+   * @param {'forwarded' | 'direct'} way
+   * @param {string} id
+   * @returns {Link}
+   */
+  #open(way, id) {
+    const links = this.#links[way];
+    const failed = () => {
+      if (links.get(id) !== link) return;
+      this.#cut(links, id, link);
+      if (way === 'direct') this.#setup.unreachable();
+      else setTimeout(() => this.#connect(), AGAIN_MS);
+    };
+    /** @type {Link} */
+    const link = way === 'forwarded' ? new Taken(id, this.#setup.ask, failed) : new Direct({
+      offers: this.#me < id,
+      iceServers: this.#setup.iceServers(),
+      tracks: this.#setup.tracks(),
+      send: (signal) => void this.#setup.ask({ type: 'relay', to: id, signal }).catch(() => {}), // Then nothing comes, which is noticed.
+      failed,
+    });
+    links.set(id, link);
+    return link;
+  }
+
+  /** Looks until what is wanted is shown, and who speaks from then on. */
+  #look() {
+    if (this.#looking !== undefined || (this.#wanted === 'mixed' && this.#shown === 'mixed')) return;
+    let pictures = 0;
+    /** @type {() => void} */
+    const count = () => {
+      pictures += 1;
+      if (this.#looking !== undefined) this.#setup.mix.requestVideoFrameCallback?.(count);
+    };
+    this.#setup.mix.requestVideoFrameCallback?.(count);
+    this.#looking = setInterval(() => {
+      const [way, links] = [this.#wanted, this.#links[this.#wanted]];
+      if (way === this.#shown) {
+        pictures = 0;
+        this.#gallery.speaking((id) => links.get(id)?.level() ?? 0);
+        if (way !== 'mixed') return;
+        clearInterval(this.#looking);
+        this.#looking = undefined;
+        return;
+      }
+      const waited = performance.now() - this.#since > PATIENCE_MS;
+      const comes = way === 'mixed' ? pictures > 1 : this.#people.every(({ id }) => links.get(id)?.flows);
+      if (comes || waited) this.#become(way);
+    }, LOOK_MS);
+  }
+
+  /** @param {Way} way */
+  #become(way) {
+    const before = this.#shown;
+    this.#shown = way;
+    this.#show();
+    this.#setup.mix.muted = way !== 'mixed' || !this.#sound;
+    this.#gallery.sound(this.#sound && way !== 'mixed');
+    if (before !== way && before !== 'mixed') this.#drop(before);
+    if (before === way) return;
+    this.#setup.view.downlink = way;
+    this.#setup.shown(way);
+  }
+
+  #show() {
+    const way = this.#shown;
+    if (way === 'mixed') {
+      this.#gallery.hide();
+      return;
+    }
+    this.#gallery.show(this.#people.map(({ id, video, sharing }) => ({
+      id, name: this.#setup.label(id), video: video || sharing === true, stream: this.#links[way].get(id)?.stream ?? null,
+    })));
+  }
+}
