@@ -4,11 +4,11 @@
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 mod common;
+mod localhost;
 mod receiver;
 
 use std::net::SocketAddr;
 use std::process::Stdio;
-use std::sync::Arc;
 use std::time::Duration;
 
 use common::http::ask_json;
@@ -20,10 +20,7 @@ use receiver::{accept, greet, listen};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
-use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+use tokio_rustls::rustls::RootCertStore;
 
 const OUTPUTS: &str = "/api/rooms/a/outputs";
 const LOCAL: &str = "output-allow = [\"127.0.0.0/8\"]\n";
@@ -278,24 +275,9 @@ async fn a_stuck_receiver_is_found_out_and_tried_again_and_nobody_else_notices()
     );
 }
 
-/// TLS of `localhost`, by nobody that anybody knows.
-fn localhost() -> (TlsAcceptor, rcgen::Certificate) {
-    let key = rcgen::KeyPair::generate().unwrap();
-    let params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
-    let certificate = params.self_signed(&key).unwrap();
-    let key = PrivatePkcs8KeyDer::from(key.serialize_der());
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], key.into())
-        .unwrap();
-    (TlsAcceptor::from(Arc::new(config)), certificate)
-}
-
 #[tokio::test]
 async fn rtmps_is_spoken_with_nobody_but_who_it_should_be() {
-    let (acceptor, certificate) = localhost();
+    let (acceptor, certificate) = localhost::certified();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -332,7 +314,7 @@ async fn rtmps_is_spoken_with_nobody_but_who_it_should_be() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_room_is_pushed_by_rtmps_to_whom_the_system_trusts() {
-    let (acceptor, certificate) = localhost();
+    let (acceptor, certificate) = localhost::certified();
     let folder = std::env::temp_dir().join(format!("quilt-rtmps-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let trusted = folder.join("trusted.pem");

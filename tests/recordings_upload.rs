@@ -120,6 +120,10 @@ async fn a_folder_that_comes_late_gets_all_and_nobody_in_the_meeting_notices() {
     assert!(here.exists(), "it was there before");
     let (status, problem) = ask(server.http, "GET", &format!("{second}/file"), "").await;
     assert_eq!(status, 404, "{problem}");
+    assert_eq!(
+        problem["detail"],
+        "the film was uploaded and is not kept here"
+    );
     server.stop().await;
 
     // Without the setting nobody is kept waiting.

@@ -91,6 +91,9 @@ pub enum Error {
     /// There is no such recording.
     #[error("there is no such recording")]
     NotThere,
+    /// Its film is in the store and nowhere else.
+    #[error("the film was uploaded and is not kept here")]
+    Uploaded,
     /// It goes on, or is just being finished.
     #[error("the recording is still being written")]
     Busy,
@@ -359,7 +362,13 @@ impl Desk {
         if slot.is_busy() {
             return Err(Error::Busy);
         }
-        let file = slot.manifest().file.ok_or(Error::NotThere)?;
+        let manifest = slot.manifest();
+        let uploaded = manifest.upload.is_some_and(|upload| !upload.is_open());
+        let nowhere = match uploaded {
+            true => Error::Uploaded,
+            false => Error::NotThere,
+        };
+        let file = manifest.file.ok_or(nowhere)?;
         Ok(Path::new(&self.settings.folder).join(file))
     }
 

@@ -8,8 +8,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use sha2::{Digest as _, Sha256};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 pub const KEY: &str = "AKIAQUILTTEST";
 pub const SECRET: &str = "quilt-test-secret-that-nobody-may-see";
@@ -41,6 +42,15 @@ pub struct Bucket {
 
 impl Bucket {
     pub async fn open() -> Self {
+        Self::with(None).await
+    }
+
+    /// The same over TLS, as `localhost`.
+    pub async fn encrypted(acceptor: TlsAcceptor) -> Self {
+        Self::with(Some(acceptor)).await
+    }
+
+    async fn with(acceptor: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let bucket = Self {
             address: listener.local_addr().expect("an address"),
@@ -49,7 +59,18 @@ impl Bucket {
         let inside = bucket.inside.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, inside.clone()));
+                let (acceptor, inside) = (acceptor.clone(), inside.clone());
+                tokio::spawn(async move {
+                    match acceptor {
+                        None => serve(stream, inside).await,
+                        Some(acceptor) => {
+                            // An error: who came does not trust us.
+                            if let Ok(stream) = acceptor.accept(stream).await {
+                                serve(stream, inside).await;
+                            }
+                        }
+                    }
+                });
             }
         });
         bucket
@@ -80,7 +101,7 @@ impl Bucket {
     }
 }
 
-async fn serve(mut stream: TcpStream, inside: Arc<Mutex<Inside>>) {
+async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, inside: Arc<Mutex<Inside>>) {
     while let Some(request) = read(&mut stream).await {
         let answer = answer(&request, &mut inside.lock().expect("no panic"));
         if stream.write_all(answer.as_bytes()).await.is_err() {
@@ -89,7 +110,7 @@ async fn serve(mut stream: TcpStream, inside: Arc<Mutex<Inside>>) {
     }
 }
 
-async fn read(stream: &mut TcpStream) -> Option<Request> {
+async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Option<Request> {
     let mut bytes = Vec::new();
     let end = loop {
         if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
