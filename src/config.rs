@@ -13,10 +13,12 @@ use serde::{Deserialize, Serialize};
 use crate::encode::choice::Family;
 use crate::media::{Layout, TopologyPolicy};
 use crate::record::manifest::Sound;
+use crate::record::upload;
 use crate::room::load;
 use crate::room::state::MixPolicy;
 use crate::room::tier::Tiers;
 use crate::signalling::IceServer;
+use crate::store::target::{self, Target};
 use crate::stream::push::allowed::{Allowed, Pattern};
 
 /// What may be said of the processor: less does not carry one meeting, more is a slip.
@@ -127,6 +129,16 @@ pub struct Written {
     /// Megabytes that all recordings together may take up; what the disk has without
     #[arg(long, env = "QUILT_RECORDINGS_QUOTA", value_name = "MB", value_parser = clap::value_parser!(u32).range(1..))]
     pub recordings_quota: Option<u32>,
+    /// Where a copy of each recording is put when it is over: `file:///a/folder` or
+    /// `s3://bucket/prefix`, the latter with the credentials of the usual AWS_ variables
+    #[arg(long, env = "QUILT_RECORDINGS_UPLOAD", value_name = "URL")]
+    pub recordings_upload: Option<String>,
+    /// Who has that bucket, if it is not Amazon: `https://host` or `http://host:port`
+    #[arg(long, env = "QUILT_RECORDINGS_UPLOAD_ENDPOINT", value_name = "URL")]
+    pub recordings_upload_endpoint: Option<String>,
+    /// Delete films here once their copy is there [default: false]
+    #[arg(long, env = "QUILT_RECORDINGS_UPLOAD_REMOVE", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub recordings_upload_remove: Option<bool>,
     /// How long meetings may go on after a SIGTERM, which lets nobody in any more, 0-86400
     /// [default: 0]
     #[arg(long, env = "QUILT_DRAIN_TIMEOUT", value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(0..=86_400))]
@@ -227,6 +239,8 @@ pub struct Settings {
     pub recordings_keep: Option<Duration>,
     /// Bytes that recordings may take up.
     pub recordings_quota: Option<u64>,
+    /// Where copies of recordings are put.
+    pub recordings_upload: Option<upload::Settings>,
     /// How long meetings may go on once the server is told to stop.
     pub drain_timeout: Duration,
     /// Origins whose pages may play HLS.
@@ -275,6 +289,9 @@ pub enum Error {
         /// The other.
         other: &'static str,
     },
+    /// No place for copies of recordings.
+    #[error("recordings-upload and its endpoint: expected {0}")]
+    Upload(#[from] target::Error),
     /// A value outside its range.
     #[error("{key}: {value} is not {expected}")]
     Value {
@@ -353,6 +370,30 @@ fn certificate(
         (Some(cert), Some(key), _) => Ok(Some(Tls::Files { cert, key })),
         (None, None, Some(TlsMode::SelfSigned)) => Ok(Some(Tls::SelfSigned)),
         (None, None, Some(TlsMode::Off) | None) => Ok(None),
+    }
+}
+
+/// Where copies go by three settings together.
+fn uploads(
+    target: Option<&str>,
+    endpoint: Option<&str>,
+    remove: Option<bool>,
+) -> Result<Option<upload::Settings>, Error> {
+    let with = match (endpoint, remove) {
+        (Some(_), _) => Some("recordings-upload-endpoint"),
+        (None, Some(true)) => Some("recordings-upload-remove"),
+        _ => None,
+    };
+    match (target, with) {
+        (None, Some(with)) => Err(Error::Needed {
+            key: "recordings-upload",
+            with,
+        }),
+        (None, None) => Ok(None),
+        (Some(target), _) => Ok(Some(upload::Settings {
+            target: Target::new(target, endpoint)?,
+            remove: remove.unwrap_or(false),
+        })),
     }
 }
 
@@ -438,6 +479,13 @@ impl Written {
             recordings_audio: self.recordings_audio.or(below.recordings_audio),
             recordings_keep: self.recordings_keep.or(below.recordings_keep),
             recordings_quota: self.recordings_quota.or(below.recordings_quota),
+            recordings_upload: self.recordings_upload.or(below.recordings_upload),
+            recordings_upload_endpoint: self
+                .recordings_upload_endpoint
+                .or(below.recordings_upload_endpoint),
+            recordings_upload_remove: self
+                .recordings_upload_remove
+                .or(below.recordings_upload_remove),
             drain_timeout: self.drain_timeout.or(below.drain_timeout),
             hls_origin: self.hls_origin.or(below.hls_origin),
             output_allow: self.output_allow.or(below.output_allow),
@@ -483,6 +531,11 @@ impl Written {
             recordings_audio: self.recordings_audio.unwrap_or_default(),
             recordings_keep: keep.map(|days| Duration::from_secs(u64::from(days) * 86_400)),
             recordings_quota: quota.map(|megabytes| u64::from(megabytes) * 1_000_000),
+            recordings_upload: uploads(
+                self.recordings_upload.as_deref(),
+                self.recordings_upload_endpoint.as_deref(),
+                self.recordings_upload_remove,
+            )?,
             drain_timeout: Duration::from_secs(drain_timeout.into()),
             hls_origins: self.hls_origin.unwrap_or_default(),
             output_allow: Allowed(self.output_allow.unwrap_or_default()),

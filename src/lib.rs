@@ -23,7 +23,9 @@
 //! | [`mix`] | the two clocks of a room: composing pictures, summing voices |
 //! | [`peer`] | WebRTC: one port for all, offers and answers, packets both ways |
 //! | [`room`] | who is in, who sees and hears what: a pure state machine and the task that acts |
+//! | [`trust`] | TLS towards others |
 //! | [`package`] | what is no WebRTC: H.264 as files hold it, CMAF, films, RTMP's messages |
+//! | [`store`] | places for files elsewhere: folders and S3 |
 //! | [`record`] | recordings: files that survive a crash |
 //! | [`stream`] | the programme for the many: HLS, and pushing it to RTMP and SRT servers |
 //! | [`server`] | HTTP, WebSocket, WHIP and WHEP, metrics, pages |
@@ -65,9 +67,11 @@ pub mod room;
 pub mod server;
 pub mod signalling;
 pub mod stats;
+pub mod store;
 pub mod stream;
 pub mod strict_json;
 pub mod systemd;
+pub mod trust;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -144,6 +148,7 @@ impl Server {
             quota: settings.recordings_quota,
             keep: settings.recordings_keep,
             audio: settings.recordings_audio,
+            upload: settings.recordings_upload,
         };
         let context = room::wiring::Context {
             library: library.clone(),

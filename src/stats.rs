@@ -1,6 +1,7 @@
 //! The figures Quilt keeps about itself, in Prometheus text (`GET /metrics`).
 
 pub mod budget;
+pub mod uploads;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text::encode};
@@ -105,6 +106,8 @@ pub struct Stats {
     pipeline_errors: Family<PipelineLabel, Counter>,
     /// The processor's budget.
     pub budget: budget::Budget,
+    /// Copies of recordings in a store.
+    pub uploads: uploads::Uploads,
 }
 
 impl Default for Stats {
@@ -216,6 +219,7 @@ impl Default for Stats {
             pipeline_errors.clone(),
         );
         let budget = budget::Budget::register(&mut registry);
+        let uploads = uploads::Uploads::register(&mut registry);
         registry.register_collector(Box::new(ProcessCollector));
         let stats = Self {
             registry,
@@ -238,6 +242,7 @@ impl Default for Stats {
             dropped,
             pipeline_errors,
             budget,
+            uploads,
         };
         for kind in [Kind::Audio, Kind::Video] {
             // Gauges exist at 0.

@@ -24,7 +24,7 @@ const VOCABULARY: [&str; 9] = [
 ];
 
 /// Which modules each module may name besides itself and the vocabulary.
-const MAY_NAME: [(&str, &[&str]); 14] = [
+const MAY_NAME: [(&str, &[&str]); 16] = [
     ("fuzz", &[]),
     ("gst", &[]),
     ("decode", &["gst"]),
@@ -33,9 +33,11 @@ const MAY_NAME: [(&str, &[&str]); 14] = [
     ("peer", &[]),
     ("room", &["gst", "decode", "encode", "mix", "peer"]),
     ("package", &[]),
-    ("record", &["gst", "encode", "package", "room"]),
-    ("stream", &["gst", "encode", "package", "room"]),
-    ("config", &["encode", "record", "room", "stream"]),
+    ("trust", &[]),
+    ("store", &["trust"]),
+    ("record", &["gst", "encode", "package", "room", "store"]),
+    ("stream", &["gst", "encode", "package", "room", "trust"]),
+    ("config", &["encode", "record", "room", "store", "stream"]),
     ("systemd", &[]),
     (
         "server",
@@ -53,7 +55,7 @@ const MAY_NAME: [(&str, &[&str]); 14] = [
 const ROOTS: [&str; 2] = ["main", "lib"];
 
 /// Crates that must not spread: the modules that may name them.
-const CRATES: [(&str, &[&str]); 15] = [
+const CRATES: [(&str, &[&str]); 16] = [
     ("webrtc", &["peer"]),
     ("rtc", &["peer"]),
     ("gstreamer", MEDIA),
@@ -64,11 +66,12 @@ const CRATES: [(&str, &[&str]); 15] = [
     ("mp4_atom", &["package"]),
     ("tower_http", &["server"]),
     ("axum", &["server"]),
-    ("hyper", &["server"]),
-    ("hyper_util", &["server"]),
+    ("hyper", &["server", "store"]),
+    ("hyper_util", &["server", "store"]),
+    ("object_store", &["store"]),
     ("rcgen", &["server"]),
-    ("rustls", &["server", "stream"]),
-    ("tokio_rustls", &["server", "stream"]),
+    ("rustls", &["server", "trust"]),
+    ("tokio_rustls", &["server", "trust"]),
 ];
 
 /// Where GStreamer is at home.

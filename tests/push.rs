@@ -4,24 +4,23 @@
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 mod common;
+mod localhost;
+mod receiver;
 
 use std::net::SocketAddr;
 use std::process::Stdio;
-use std::sync::Arc;
 use std::time::Duration;
 
 use common::http::ask_json;
-use common::{PATIENCE, Server, Socket};
+use common::{PATIENCE, Server, Socket, program};
+use futures_util::{SinkExt as _, StreamExt as _};
 use quilt::stream::push::connect;
-use quilt::stream::rtmp::amf::Value as Amf;
-use quilt::stream::rtmp::chunk::{self, Message, Reader, kind};
+use quilt::trust;
+use receiver::{accept, greet, listen};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
-use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+use tokio::net::TcpListener;
+use tokio_rustls::rustls::RootCertStore;
 
 const OUTPUTS: &str = "/api/rooms/a/outputs";
 const LOCAL: &str = "output-allow = [\"127.0.0.0/8\"]\n";
@@ -226,73 +225,6 @@ async fn what_leads_where_it_must_not_is_refused() {
     server.stop().await;
 }
 
-/// A server that says yes to whoever publishes, and then does as the test likes.
-async fn accept(listener: &TcpListener) -> TcpStream {
-    let (mut stream, _) = listener.accept().await.unwrap();
-    let mut hello = [0; 1537];
-    stream.read_exact(&mut hello).await.unwrap();
-    stream
-        .write_all(&[&[3; 1][..], &[0; 1536], &hello[1..]].concat())
-        .await
-        .unwrap();
-    let mut echo = [0; 1536];
-    stream.read_exact(&mut echo).await.unwrap();
-    let mut reader = Reader::default();
-    let mut bytes = [0; 4096];
-    loop {
-        let count = stream.read(&mut bytes).await.unwrap();
-        assert!(count > 0, "it hung up");
-        reader.push(&bytes[..count]);
-        while let Some(message) = reader.next_message().unwrap() {
-            if message.kind == kind::CHUNK_SIZE {
-                reader.set_size(chunk::SIZE);
-            }
-            let values = Amf::read_all(&message.body).unwrap_or_default();
-            let (name, number) = match &values[..] {
-                [Amf::String(name), Amf::Number(number), ..] => (name.as_str(), *number),
-                _ => continue,
-            };
-            let status = |code: &str| Amf::Object(vec![("code".into(), Amf::text(code))]);
-            let answer = match name {
-                "connect" => ("_result", number, Amf::Null),
-                "createStream" => ("_result", number, Amf::Number(1.0)),
-                "publish" => ("onStatus", 0.0, status("NetStream.Publish.Start")),
-                _ => continue,
-            };
-            let mut body = Vec::new();
-            for value in [
-                Amf::text(answer.0),
-                Amf::Number(answer.1),
-                Amf::Null,
-                answer.2,
-            ] {
-                value.write(&mut body);
-            }
-            let message = Message {
-                kind: kind::COMMAND,
-                body: body.into(),
-                ..Message::default()
-            };
-            let mut out = Vec::new();
-            chunk::write(&mut out, 3, 128, &message);
-            stream.write_all(&out).await.unwrap();
-            if name == "publish" {
-                return stream;
-            }
-        }
-    }
-}
-
-/// Listens where little is kept for who does not read.
-fn listen() -> (TcpListener, SocketAddr) {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(4096).unwrap();
-    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
-    let listener = socket.listen(8).unwrap();
-    let address = listener.local_addr().unwrap();
-    (listener, address)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stuck_receiver_is_found_out_and_tried_again_and_nobody_else_notices() {
     let server = Server::start(LOCAL).await;
@@ -345,18 +277,7 @@ async fn a_stuck_receiver_is_found_out_and_tried_again_and_nobody_else_notices()
 
 #[tokio::test]
 async fn rtmps_is_spoken_with_nobody_but_who_it_should_be() {
-    // For `localhost`, by nobody that anybody knows.
-    let key = rcgen::KeyPair::generate().unwrap();
-    let params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
-    let certificate = params.self_signed(&key).unwrap().der().clone();
-    let key = PrivatePkcs8KeyDer::from(key.serialize_der());
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.clone()], key.into())
-        .unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let (acceptor, certificate) = localhost::certified();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -369,21 +290,72 @@ async fn rtmps_is_spoken_with_nobody_but_who_it_should_be() {
         }
     });
     let mut roots = RootCertStore::empty();
-    roots.add(certificate).unwrap();
-    let knows = connect::trusting(roots).unwrap();
+    roots.add(certificate.der().clone()).unwrap();
+    let knows = trust::trusting(roots).unwrap();
     let connected = |host, config| async move {
         let stream = connect::tcp(&[address]).await.unwrap();
-        connect::tls(stream, host, config).await
+        trust::tls(stream, host, config).await
     };
     let mut stream = connected("localhost", knows.clone()).await.unwrap();
     let mut hello = [0; 4];
     stream.read_exact(&mut hello).await.unwrap();
     assert_eq!(&hello, b"rtmp");
     let other = connected("live.example", knows).await;
-    assert!(matches!(other, Err(connect::Error::Tls(_))), "another name");
-    let stranger = connected("localhost", connect::trusted().unwrap()).await;
     assert!(
-        matches!(stranger, Err(connect::Error::Tls(_))),
+        matches!(other, Err(trust::Error::Handshake(_))),
+        "another name"
+    );
+    let stranger = connected("localhost", trust::trusted().unwrap()).await;
+    assert!(
+        matches!(stranger, Err(trust::Error::Handshake(_))),
         "nobody vouches for it"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_is_pushed_by_rtmps_to_whom_the_system_trusts() {
+    let (acceptor, certificate) = localhost::certified();
+    let folder = std::env::temp_dir().join(format!("quilt-rtmps-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let trusted = folder.join("trusted.pem");
+    std::fs::write(&trusted, certificate.pem()).unwrap();
+    let mut command = program::serve();
+    command
+        .args(["--video-encoder", "x264", "--output-allow", "127.0.0.0/8"])
+        .arg("--data-dir")
+        .arg(&folder)
+        .env("SSL_CERT_FILE", &trusted)
+        .env_remove("SSL_CERT_DIR");
+    let (mut child, addresses) = program::start(&mut command);
+    let http: SocketAddr = addresses["http"].as_str().unwrap().parse().unwrap();
+    let url = format!("ws://{http}/api/rooms/a/ws");
+    let (mut ann, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+    let join = json!({"id": 1, "type": "join", "name": "Ann"}).to_string();
+    ann.send(join.into()).await.unwrap();
+    while let Some(Ok(frame)) = ann.next().await {
+        if frame.to_text().is_ok_and(|text| text.contains("\"ack\"")) {
+            break;
+        }
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let body = json!({"url": format!("rtmps://localhost:{port}/live/key")}).to_string();
+    let (status, listed) = ask_json(http, "POST", OUTPUTS, &[], &body).await;
+    assert_eq!(status, 201, "{listed}");
+    let taken = async {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut stream = greet(acceptor.accept(stream).await.unwrap()).await;
+        // A picture and more of it.
+        let mut bytes = vec![0; 50_000];
+        stream.read_exact(&mut bytes).await.unwrap();
+        let (_, listed) = ask_json(http, "GET", OUTPUTS, &[], "").await;
+        assert_eq!(listed["outputs"][0]["state"], "live", "{listed}");
+        let header = b"onMetaData";
+        assert!(bytes.windows(header.len()).any(|some| some == header));
+    };
+    let taken = tokio::time::timeout(PATIENCE, taken).await;
+    child.kill().unwrap();
+    child.wait().unwrap();
+    std::fs::remove_dir_all(folder).unwrap();
+    taken.expect("a stream in time");
 }

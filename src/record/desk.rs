@@ -11,11 +11,12 @@ use crate::gst;
 use crate::id::RoomName;
 use crate::media::VideoCodec;
 use crate::record::cut::Cutter;
-use crate::record::manifest::{self, Manifest, Options, RecordingId, State};
+use crate::record::manifest::{self, Manifest, Options, RecordingId, State, Upload};
 use crate::record::name::{self, Facts};
 use crate::record::shelf::{Shelf, Slot};
 use crate::record::sound::Sound;
 use crate::record::tape::{End, Place, Tape, Work, wall};
+use crate::record::upload::{self, Uploads};
 use crate::room::output::{self, Output, Wish};
 use crate::room::registry::Registry;
 use crate::stats::Stats;
@@ -45,6 +46,8 @@ pub struct Settings {
     pub keep: Option<Duration>,
     /// How the sound is encoded for who wishes nothing else.
     pub audio: manifest::Sound,
+    /// Where copies go, if anywhere.
+    pub upload: Option<upload::Settings>,
 }
 
 /// All recordings of a server.
@@ -54,6 +57,7 @@ pub struct Desk {
     stats: Arc<Stats>,
     settings: Settings,
     shelf: Shelf,
+    uploads: Option<Uploads>,
     /// Names are given one after the other.
     naming: Mutex<()>,
 }
@@ -87,6 +91,9 @@ pub enum Error {
     /// There is no such recording.
     #[error("there is no such recording")]
     NotThere,
+    /// Its film is in the store and nowhere else.
+    #[error("the film was uploaded and is not kept here")]
+    Uploaded,
     /// It goes on, or is just being finished.
     #[error("the recording is still being written")]
     Busy,
@@ -101,12 +108,21 @@ impl Desk {
         stats: Arc<Stats>,
     ) -> Arc<Self> {
         let shelf = Shelf::open(&settings.folder, settings.quota.unwrap_or(u64::MAX));
+        let uploads = settings.upload.clone();
+        let uploads = uploads.map(|to| Uploads::start(to, shelf.usage.clone(), &stats.uploads));
+        for slot in shelf.to_upload() {
+            match &uploads {
+                Some(uploads) => uploads.push(slot),
+                None => upload::give_up(&slot),
+            }
+        }
         let desk = Arc::new(Self {
             rooms,
             library,
             stats,
             settings,
             shelf,
+            uploads,
             naming: Mutex::default(),
         });
         if let Some(keep) = desk.settings.keep {
@@ -178,6 +194,8 @@ impl Desk {
             duration_ms: None,
             file: None,
             bytes: 0,
+            // From the beginning: what a crash interrupts is to be there, too.
+            upload: self.uploads.as_ref().map(|_| Upload::PENDING),
             options,
             events: Vec::new(),
         };
@@ -199,6 +217,9 @@ impl Desk {
         self.roll(tape, cutter, output, &slot, done)?;
         tracing::info!(%room, %id, "recording");
         let manifest = slot.manifest();
+        if let Some(uploads) = &self.uploads {
+            uploads.push(slot.clone());
+        }
         self.shelf.put(slot);
         Ok(manifest)
     }
@@ -216,6 +237,7 @@ impl Desk {
             manifest,
             stop: Arc::default(),
             done: is_done,
+            gone: Arc::default(),
         };
         Ok((tape, slot, done))
     }
@@ -340,7 +362,13 @@ impl Desk {
         if slot.is_busy() {
             return Err(Error::Busy);
         }
-        let file = slot.manifest().file.ok_or(Error::NotThere)?;
+        let manifest = slot.manifest();
+        let uploaded = manifest.upload.is_some_and(|upload| !upload.is_open());
+        let nowhere = match uploaded {
+            true => Error::Uploaded,
+            false => Error::NotThere,
+        };
+        let file = manifest.file.ok_or(nowhere)?;
         Ok(Path::new(&self.settings.folder).join(file))
     }
 

@@ -108,6 +108,45 @@ pub enum State {
     Failed,
 }
 
+/// Where a copy in a store is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UploadState {
+    /// On its way, or to be tried again.
+    Pending,
+    /// There.
+    Done,
+    /// Not there, and only the next start tries again.
+    Failed,
+}
+
+/// What became of the copy in a store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upload {
+    /// Where it is.
+    pub state: UploadState,
+    /// Why the last attempt failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Attempts that failed.
+    #[serde(default)]
+    pub failures: u32,
+}
+
+impl Upload {
+    /// Nothing was tried so far.
+    pub const PENDING: Self = Self {
+        state: UploadState::Pending,
+        reason: None,
+        failures: 0,
+    };
+
+    /// Whether the copy is still wanted.
+    pub fn is_open(&self) -> bool {
+        self.state != UploadState::Done
+    }
+}
+
 /// Something that happened meanwhile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
@@ -175,6 +214,9 @@ pub struct Manifest {
     pub file: Option<String>,
     /// How large it is.
     pub bytes: u64,
+    /// Its copy in a store, if there is to be one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload: Option<Upload>,
     /// What is recorded.
     pub options: Options,
     /// What happened, in order.
@@ -279,6 +321,7 @@ mod tests {
             duration_ms: None,
             file: None,
             bytes: 0,
+            upload: None,
             options: Options::default(),
             events: vec![],
         }

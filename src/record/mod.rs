@@ -10,6 +10,7 @@
 //! - [`shelf`] is the folder: what lies in it, and what a crash left behind.
 //! - [`name`] makes file names that cannot leave it.
 //! - [`sound`] is the sound as the file has it.
+//! - [`upload`] puts copies of what is over into a store.
 
 pub mod cut;
 pub mod desk;
@@ -18,6 +19,7 @@ pub mod name;
 pub mod shelf;
 pub mod sound;
 pub mod tape;
+pub mod upload;
 
 pub use desk::{Desk, Error};
 pub use manifest::{Manifest, Options, RecordingId};

@@ -12,7 +12,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use tokio::sync::watch;
 
 use crate::id::RoomName;
-use crate::record::manifest::{Manifest, RecordingId, State};
+use crate::record::manifest::{Manifest, RecordingId, State, Upload};
 use crate::record::tape::{Place, Shared, Usage, complete, lock};
 
 /// One recording.
@@ -26,6 +26,9 @@ pub struct Slot {
     pub stop: Arc<watch::Sender<bool>>,
     /// Becomes true when nobody writes any of its files any more.
     pub done: watch::Receiver<bool>,
+    /// Becomes true with its deletion. Whoever writes a file of one that is over holds this, lest
+    /// it comes back.
+    pub gone: Arc<Mutex<bool>>,
 }
 
 impl Slot {
@@ -37,6 +40,16 @@ impl Slot {
     /// What is known of it.
     pub fn manifest(&self) -> Manifest {
         lock(&self.manifest).clone()
+    }
+
+    /// Whether it is deleted.
+    pub fn is_gone(&self) -> bool {
+        *self.hold()
+    }
+
+    /// Keeps it from being deleted, if it is not already.
+    pub fn hold(&self) -> MutexGuard<'_, bool> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -107,6 +120,7 @@ impl Shelf {
                 manifest: Arc::new(Mutex::new(manifest)),
                 stop: Arc::default(),
                 done: is_done,
+                gone: Arc::default(),
             };
             if open {
                 unfinished.push((slot.clone(), part, was_ended, done));
@@ -136,6 +150,16 @@ impl Shelf {
                 quota,
             }),
         }
+    }
+
+    /// Those whose copy in a store is still to be made.
+    pub fn to_upload(&self) -> Vec<Slot> {
+        let slots = self.lock();
+        let open = |slot: &&Slot| {
+            let manifest = lock(&slot.manifest);
+            manifest.upload.as_ref().is_some_and(Upload::is_open)
+        };
+        slots.values().filter(open).cloned().collect()
     }
 
     /// Those of a room, in the order they began.
@@ -174,7 +198,10 @@ impl Shelf {
         let Some(slot) = self.lock().get(id).cloned() else {
             return Ok(());
         };
+        let mut gone = slot.hold();
         slot.place.delete()?;
+        *gone = true;
+        drop(gone);
         self.lock().remove(id);
         let bytes = lock(&slot.manifest).bytes;
         self.usage.used.fetch_sub(bytes, Ordering::Relaxed);

@@ -277,7 +277,7 @@ impl Tape {
 }
 
 /// Writes a manifest down, if the disk lets it: what is known in memory holds anyway.
-fn save(place: &Place, manifest: &Shared) {
+pub fn save(place: &Place, manifest: &Shared) {
     let copy = lock(manifest).clone();
     if let Err(error) = copy.save(&place.manifest()) {
         tracing::warn!(id = %copy.id, %error, "the manifest of a recording cannot be written");

@@ -39,7 +39,9 @@ pub struct Wish {
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let status = match &error {
-            Error::Output(output::Error::NotOpen) | Error::NotThere => StatusCode::NOT_FOUND,
+            Error::Output(output::Error::NotOpen) | Error::NotThere | Error::Uploaded => {
+                StatusCode::NOT_FOUND
+            }
             Error::Output(output::Error::NoEncoder(_)) => StatusCode::NOT_IMPLEMENTED,
             Error::Name(_) => StatusCode::BAD_REQUEST,
             Error::TooMany | Error::Busy => StatusCode::CONFLICT,

@@ -67,6 +67,8 @@ pub struct Call {
     pub server: Server,
     pub ann: Client,
     pub ben: Client,
+    /// Who only watches, if anybody does.
+    viewer: Option<Client>,
     /// As it was before anything happened.
     control: Seen,
     _turn: MutexGuard<'static, ()>,
@@ -90,18 +92,43 @@ pub struct Seen {
 impl Call {
     /// Ann and Ben see and hear each other.
     pub async fn start() -> Self {
+        Self::of("", false).await
+    }
+
+    /// The same with these settings, and with somebody who only watches.
+    pub async fn watched(extra: &str) -> Self {
+        Self::of(extra, true).await
+    }
+
+    async fn of(extra: &str, watched: bool) -> Self {
         let turn = TURN.lock().await;
-        let server = Server::start("").await;
+        let server = Server::start(extra).await;
         let (ann, ben) = tokio::join!(bystander(&server, "Ann", 0), bystander(&server, "Ben", 1));
         for one in [&ann, &ben] {
             let met = one.until_tiles(|map| map.tiles.len() == 1 && map.tiles[0].live);
             let met = tokio::time::timeout(PATIENCE, met).await;
             met.expect("in time").expect("they are in the room");
         }
+        let viewer = match watched {
+            false => None,
+            true => {
+                let entry = Entry {
+                    sends: None,
+                    ..entry(&server, "Viewer", Some(VideoCodec::H264))
+                };
+                let viewer = Client::join(entry, None).await.expect("to join");
+                let live =
+                    viewer.until_tiles(|map| map.tiles.iter().filter(|t| t.live).count() == 2);
+                let live = tokio::time::timeout(PATIENCE, live).await;
+                live.expect("in time").expect("it is in the room");
+                Some(viewer)
+            }
+        };
         let mut call = Self {
             server,
             ann,
             ben,
+            viewer,
             control: Seen {
                 pictures: f64::from(FPS),
                 sounds: 50.0,
@@ -117,17 +144,21 @@ impl Call {
         call
     }
 
-    /// What the worse off of the two gets while something happens.
+    fn all(&self) -> impl Iterator<Item = &Client> {
+        [&self.ann, &self.ben].into_iter().chain(&self.viewer)
+    }
+
+    /// What the worst off of them gets while something happens.
     async fn watch<T>(&self, what: impl Future<Output = T>) -> (Seen, T) {
         let (began, busy, own) = (clock::now(), busy_seconds(), process_cpu_seconds());
-        for one in [&self.ann, &self.ben] {
+        for one in self.all() {
             one.receiver().begin(began);
         }
         let result = what.await;
         let now = clock::now();
         let seconds = now.since(began).as_secs_f64();
         let others = (busy_seconds() - busy) - (process_cpu_seconds() - own);
-        let seen = [&self.ann, &self.ben].map(|one| {
+        let seen = self.all().map(|one| {
             assert_eq!(one.ended(), None, "a bystander is still there");
             let Counts {
                 pictures,
@@ -144,14 +175,14 @@ impl Call {
                 others: others.max(0.0) / seconds,
             }
         });
-        let [a, b] = seen;
-        let worst = Seen {
+        let worst = seen.reduce(|a, b| Seen {
             pictures: a.pictures.min(b.pictures),
             sounds: a.sounds.min(b.sounds),
             step: a.step.max(b.step),
             gap: a.gap.max(b.gap),
             others: a.others,
-        };
+        });
+        let worst = worst.expect("Ann at least");
         (worst, result)
     }
 

@@ -11,9 +11,9 @@ import { PEOPLE } from '../browser/lib/media.mjs';
 import { until } from '../browser/lib/wait.mjs';
 
 const folder = fileURLToPath(new URL('.', import.meta.url));
-// From the request to the first picture, seconds: what issue 5 wants is 1.5; in a test on a busy
-// machine it is to be no worse than a person would wait.
-const FIRST_PICTURE = 8;
+// From the request to the first picture, seconds. (Before it a client gathers its candidates:
+// libnice waits .2 s for a router that maps ports.)
+const FIRST_PICTURE = 1.5;
 
 // A program of this folder, and what it says.
 class Program {
@@ -97,7 +97,10 @@ async function play(endpoint) {
   return (performance.now() - began) / 1000;
 }
 
-const meeting = meetings('clients');
+// Media at all addresses, as by default: libnice ties its UDP sockets to an interface
+// (IP_UNICAST_IF), and from one that is not the loopback nothing arrives at 127.0.0.1. Its ICE would
+// try that in vain for two seconds before it settles on TCP.
+const meeting = meetings('clients', ['--rtc-listen', '0.0.0.0:0']);
 
 meeting('who sends by WHIP is seen and heard by whoever watches by WHEP', async (room) => {
   const [whip, whep] = ['whip', 'whep'].map((way) => `${room.url()}/${way}/${room.name}`);
@@ -116,9 +119,10 @@ meeting('who sends by WHIP is seen and heard by whoever watches by WHEP', async 
     for (const player of players) {
       await player.says('picture', ({ shares }) => sees(shares, ['red', 'green']));
       await player.says('sound', (said) => hears(said.levels, ['red', 'green']));
-      const { after } = player.first('picture');
-      console.log(`${player.name}: first picture after ${after} s`);
-      assert.ok(after < FIRST_PICTURE);
+      const [asked, pictured] = ['asked', 'picture'].map((event) => player.first(event).after);
+      const after = pictured - asked;
+      console.log(`${player.name}: asked after ${asked} s, first picture ${after.toFixed(3)} s later`);
+      assert.ok(after < FIRST_PICTURE, `${after}`);
     }
 
     // Any page of the server will do: nothing on it is used.

@@ -145,6 +145,7 @@ async def main(what, url, colour=None):
         peer.addTransceiver("video", direction="recvonly")
         peer.addTransceiver("audio", direction="recvonly")
     await peer.setLocalDescription(await peer.createOffer())
+    tell("asked", after=round(time.monotonic() - began, 3))
     session = await asyncio.to_thread(Session, url, peer.localDescription.sdp)
     await peer.setRemoteDescription(RTCSessionDescription(session.answer, "answer"))
     tell("answered", after=round(time.monotonic() - began, 3))

@@ -92,6 +92,7 @@ class Client:
 
     def negotiate(self):
         offer = self.peer.get_property("local-description").sdp.as_text()
+        tell("asked", after=round(time.monotonic() - self.began, 3))
         self.session = Session(self.url, offer)
         _, answer = GstSdp.SDPMessage.new_from_text(self.session.answer)
         answer = GstWebRTC.WebRTCSessionDescription.new(GstWebRTC.WebRTCSDPType.ANSWER, answer)
@@ -101,7 +102,8 @@ class Client:
         self.session.trickle(candidates, value(offer, "ice-ufrag"), value(offer, "ice-pwd"))
 
     def state(self):
-        tell("state", state=self.peer.get_property("connection-state").value_nick)
+        state = self.peer.get_property("connection-state").value_nick
+        tell("state", state=state, after=round(time.monotonic() - self.began, 3))
 
     def decode(self, pad):
         """Looks at, or listens to, what comes in."""

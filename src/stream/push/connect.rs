@@ -2,21 +2,15 @@
 //! judged is connected to: a name server that gives another answer the next time gains nothing.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::stream::push::allowed::Allowed;
 use crate::stream::push::progress::STUCK;
+use crate::trust;
 
 /// Looking up, connecting and the handshakes may take so long each.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -40,13 +34,9 @@ pub enum Error {
     #[error("cannot connect: no answer within {PATIENCE:?}")]
     Silent,
     /// It is not who it should be, or speaks no TLS.
-    #[error("TLS: {0}")]
-    Tls(std::io::Error),
+    #[error(transparent)]
+    Tls(#[from] trust::Error),
 }
-
-/// A connection, encrypted or not.
-pub trait Link: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Link for T {}
 
 /// The addresses of `host` that may be connected to; never none.
 pub async fn addresses(host: &str, port: u16, allowed: &Allowed) -> Result<Vec<SocketAddr>, Error> {
@@ -92,45 +82,6 @@ async fn tcp_to(address: SocketAddr) -> std::io::Result<TcpStream> {
     // Who acknowledges and reads nothing, or is cut off, is found by the system (tcp(7)).
     SockRef::from(&stream).set_tcp_user_timeout(Some(STUCK))?;
     Ok(stream)
-}
-
-/// Speaks TLS with who must be `host`.
-pub async fn tls(
-    stream: TcpStream,
-    host: &str,
-    config: Arc<ClientConfig>,
-) -> Result<TlsStream<TcpStream>, Error> {
-    let invalid = |error| Error::Tls(std::io::Error::other(error));
-    let name = ServerName::try_from(host.to_owned()).map_err(invalid)?;
-    let connecting = TlsConnector::from(config).connect(name, stream);
-    let connected = timeout(PATIENCE, connecting).await;
-    connected.map_err(|_| Error::Silent)?.map_err(Error::Tls)
-}
-
-/// TLS with the certificates that this system trusts, which are read once.
-pub fn trusted() -> Result<Arc<ClientConfig>, Error> {
-    static CLIENT: OnceLock<Result<Arc<ClientConfig>, String>> = OnceLock::new();
-    let make = || {
-        let mut roots = RootCertStore::empty();
-        let found = rustls_native_certs::load_native_certs();
-        roots.add_parsable_certificates(found.certs);
-        if roots.is_empty() {
-            return Err("this system trusts no certificate (ca-certificates)".to_owned());
-        }
-        trusting(roots)
-    };
-    let client = CLIENT.get_or_init(make).clone();
-    client.map_err(|why| Error::Tls(std::io::Error::other(why)))
-}
-
-/// TLS with those whom one of these vouches for.
-pub fn trusting(roots: RootCertStore) -> Result<Arc<ClientConfig>, String> {
-    let provider = Arc::new(ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?;
-    let config = config.with_root_certificates(roots);
-    Ok(Arc::new(config.with_no_client_auth()))
 }
 
 #[cfg(test)]

@@ -13,12 +13,13 @@ use crate::package::avc::{self, Parameters};
 use crate::package::flv;
 use crate::stream::programme::{InOrder, Piece, Programme};
 use crate::stream::push::allowed::Allowed;
-use crate::stream::push::connect::{self, Link, PATIENCE};
+use crate::stream::push::connect::{self, PATIENCE};
 use crate::stream::push::progress::{LOOK, Progress};
 use crate::stream::push::target::Target;
 use crate::stream::push::{Broken, News};
 use crate::stream::rtmp::amf::Value;
 use crate::stream::rtmp::publisher::{self, Publisher};
+use crate::trust::{self, Link};
 
 /// Bytes that wait for a receiver that is slow: beyond, pictures are left out ...
 const CROWDED: usize = 2 * 1024 * 1024;
@@ -35,7 +36,11 @@ pub async fn open(
     let addresses = connect::addresses(&target.host, target.port, allowed).await?;
     let tcp = connect::tcp(&addresses).await?;
     let link: Box<dyn Link> = match tls {
-        true => Box::new(connect::tls(tcp, &target.host, connect::trusted()?).await?),
+        true => {
+            let trusted = trust::trusted().map_err(connect::Error::from)?;
+            let link = trust::tls(tcp, &target.host, trusted).await;
+            Box::new(link.map_err(connect::Error::from)?)
+        }
         false => Box::new(tcp),
     };
     let random = std::array::from_fn(|_| rand::random());
