@@ -110,6 +110,7 @@ for (const many of ROOMS) {
       await page.send('Emulation.setCPUThrottlingRate', { rate: 6 });
       await sleep(5_000);
       const slow = await rounds(red, browser);
+      say('six times slower: pixels wide', (await red.stats()).video[0].width);
       say('six times slower: pictures a second', slow.pictures.toFixed(1), '(at least 18)', slow.pictures >= RATE * 0.9);
       say('six times slower: frozen', percent(slow.frozen), '(at most 1 %)', slow.frozen <= 0.01);
     } finally {
