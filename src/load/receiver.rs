@@ -40,6 +40,8 @@ pub struct Counts {
     pub lost: u64,
     /// RTP payload bytes, video.
     pub video_bytes: u64,
+    /// The packets they came in.
+    pub video_packets: u64,
     /// Audio packets with a payload.
     pub audio_packets: u64,
     /// As W3C defines them.
@@ -64,6 +66,7 @@ impl Receiver {
             return;
         }
         self.counts.video_bytes += packet.payload.len() as u64;
+        self.counts.video_packets += u64::from(!packet.payload.is_empty());
         let (counts, freezes) = (&mut self.counts, &mut self.freezes);
         let (first_picture, last) = (&mut self.first_picture, &mut self.last);
         self.video

@@ -20,8 +20,11 @@ const LEAST: usize = 4;
 const FEW: usize = 3;
 /// ... and what arrives of the newest ones is what the line carries then.
 const LATELY: usize = 2;
-/// Packets whose fate is still of interest: three seconds at 10 Mbit/s.
+/// Packets whose fate is still of interest: twenty seconds of the high tier.
 const PACKETS: usize = 4_096;
+/// And slots: fifteen seconds. A line may have a queue of many seconds, and all that is told of it
+/// then is that old.
+const SLOTS: usize = 75;
 /// For how long the quickest packet is the measure of the others: clocks run apart, paths change.
 const BASE: Duration = Duration::from_secs(10);
 /// The least wait of so many packets is how long the queue is now.
@@ -107,7 +110,7 @@ impl Delivery {
         self.sent.push_back(Sent { at, bytes, fate });
         let slot = at.0 / SLOT.as_nanos() as u64;
         if self.slots.back().is_none_or(|last| last.number != slot) {
-            if self.slots.len() == 3 * WINDOW {
+            if self.slots.len() == SLOTS {
                 self.slots.pop_front();
             }
             self.slots.push_back(Slot::new(slot));
@@ -127,7 +130,8 @@ impl Delivery {
             return;
         };
         let number = sent.at.0 / SLOT.as_nanos() as u64;
-        let slot = self.slots.iter_mut().find(|slot| slot.number == number);
+        let at = self.slots.binary_search_by_key(&number, |slot| slot.number);
+        let slot = at.ok().and_then(|at| self.slots.get_mut(at));
         match (sent.fate, arrival) {
             (Fate::Unknown, None) => {
                 sent.fate = Fate::Lost;
@@ -321,6 +325,24 @@ mod tests {
         );
         assert!(window.queue >= Duration::from_millis(900), "{window:?}");
         assert!(delivery.queue() > Duration::from_millis(1_900));
+    }
+
+    #[test]
+    fn a_queue_of_many_seconds_is_seen() {
+        let mut delivery = Delivery::default();
+        let mut under_way = VecDeque::new();
+        for now in (0..9_000).step_by(10) {
+            // The first few were quick, as they are on an empty line.
+            let took = if now < 100 { 20 } else { 5_000 };
+            under_way.push_back((now + took, delivery.sent(ms(now), 1_000)));
+            while let Some((at, number)) = under_way.front().copied().filter(|(at, _)| *at <= now) {
+                delivery.told(ms(now), number, Some(at as i64 * 1_000));
+                under_way.pop_front();
+            }
+        }
+        let window = delivery.window(ms(0)).expect("all of the packets arrive");
+        assert!(window.queue > Duration::from_millis(4_900), "{window:?}");
+        assert_eq!((window.sent, window.lost), (800_000.0, 0.0));
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub struct Measured {
     pub freezes: f64,
     /// Payload of each one's video, 1000 bits a second.
     pub video_kbps: Vec<f64>,
+    /// Packets of it a second.
+    pub video_packets: Vec<f64>,
 }
 
 impl Crowd {
@@ -165,6 +167,10 @@ impl Crowd {
             video_kbps: counts
                 .iter()
                 .map(|c| c.video_bytes as f64 * 8e-3 / seconds)
+                .collect(),
+            video_packets: counts
+                .iter()
+                .map(|c| c.video_packets as f64 / seconds)
                 .collect(),
         })
     }

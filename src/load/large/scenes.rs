@@ -8,19 +8,14 @@ use super::figure::{Figure, quantile};
 use super::material::{TURN, TURNS, Wardrobe};
 use crate::clock::{self, MediaTime};
 use crate::media::Quality;
-use crate::peer::bare;
+use crate::peer::bare::{self, Load};
 
 /// Layouts settle, encoders find their rate, whoever is not seen ceases to send.
 const SETTLE: Duration = Duration::from_secs(8);
 /// How long is counted.
 const SECONDS: u64 = 20;
-/// Bytes of a packet.
-const VIDEO_PACKET: usize = 1_050;
-const SOUND_PACKET: usize = 80;
-/// Packets of sound a second.
-const SOUND_PACKETS: f64 = 50.0;
-/// So many packets tell what one takes.
-const PACKETS: u32 = 30_000;
+/// How long a bare loop is watched.
+const BARE_SECONDS: u32 = 10;
 const AT_ONCE: Duration = Duration::ZERO;
 
 /// 12 who send, stage 9, and 60 who watch.
@@ -37,9 +32,16 @@ pub async fn common(wardrobe: &Wardrobe) -> anyhow::Result<Vec<Figure>> {
     tokio::time::sleep(SETTLE).await;
     let many = crowd.measure(SECONDS).await?;
     let viewer = (many.cores - few.cores) / 40.0 * 100.0;
-    let kbps = many.video_kbps[12..].iter().sum::<f64>() / 60.0;
-    // What each of the forty got beside the pictures: sound, 50 packets a second.
-    let bare = tokio::task::spawn_blocking(move || bare_percent(kbps)).await??;
+    let watchers = |of: &[f64]| of[12..].iter().sum::<f64>() / 60.0;
+    let kbps = watchers(&many.video_kbps);
+    let (pictures, packets) = (watchers(&many.pictures), watchers(&many.video_packets));
+    let load = Load {
+        viewers: 40,
+        pictures,
+        packets: packets / pictures,
+        payload: (kbps * 1e3 / 8.0 / packets) as usize,
+    };
+    let bare = tokio::task::spawn_blocking(move || bare::serve(load, BARE_SECONDS)).await??;
     Ok(vec![
         Figure::at_most(
             ROW,
@@ -59,16 +61,9 @@ pub async fn common(wardrobe: &Wardrobe) -> anyhow::Result<Vec<Figure>> {
         Figure::shown(ROW, "the same with 20 who watch", few.cores),
         Figure::shown(ROW, "video of one who watches, kbit/s", kbps),
         Figure::at_most(ROW, "one more who watches, % of a core", viewer, 0.35),
-        Figure::at_most(ROW, "the same beside a bare loop", viewer / bare, 2.0),
+        Figure::shown(ROW, "the same of a bare loop", bare * 100.0),
+        Figure::at_most(ROW, "one beside the other", viewer / bare / 100.0, 2.0),
     ])
-}
-
-/// Percent of a core that a bare loop takes for what somebody gets who watches.
-fn bare_percent(kbps: f64) -> anyhow::Result<f64> {
-    let packets = kbps * 1e3 / 8.0 / VIDEO_PACKET as f64;
-    let video = bare::send(PACKETS, VIDEO_PACKET)? * packets;
-    let sound = bare::send(PACKETS, SOUND_PACKET)? * SOUND_PACKETS;
-    Ok((video + sound) * 100.0)
 }
 
 /// Some speak in turn, the others say nothing.

@@ -49,8 +49,8 @@ export function meetings(name, args = [], world = {}) {
   }
 
   let rooms = 0;
-  return function meeting(title, run) {
-    test(title, { timeout: 240_000, skip: world.missing ?? false }, async () => {
+  return function meeting(title, run, timeout = 240_000) {
+    test(title, { timeout, skip: world.missing ?? false }, async () => {
       const room = new Room(server, `${name}-${++rooms}`, browser, () => browsers);
       if (world.url) room.url = (colour) => world.url(colour, server);
       try {

@@ -108,8 +108,8 @@ export class Participant {
 
   // What the mix shows now: its size; the share of each person's colour in the whole picture;
   // and for each tile of the map its name, place (fractions) and the colour in it, if any.
-  async look() {
-    const hues = Object.entries(PEOPLE).map(([name, { hue }]) => [name, hue]);
+  async look(people = PEOPLE) {
+    const hues = Object.entries(people).map(([key, { name = key, hue }]) => [name, hue]);
     return this.page.evaluate((hues) => window.probe.look(hues), hues);
   }
 

@@ -26,7 +26,7 @@ export function probe() {
     return { width, height, data: context.getImageData(0, 0, width, height).data };
   }
 
-  // The person whose hue is within 25 degrees, if the pixel is colourful at all and as bright as
+  // The person whose hue is nearest and within 25 degrees, if the pixel is colourful at all and as bright as
   // their cameras are: an avatar may have anybody's hue, but is dark enough for white letters.
   function whose(hues, r, g, b, least) {
     const [max, min] = [Math.max(r, g, b), Math.min(r, g, b)];
@@ -35,7 +35,11 @@ export function probe() {
     const sector = max === r ? (g - b) / span : max === g ? 2 + (b - r) / span : 4 + (r - g) / span;
     const hue = (sector * 60 + 360) % 360;
     const apart = (other) => Math.min(Math.abs(hue - other), 360 - Math.abs(hue - other));
-    return hues.find(([, other]) => apart(other) < 25)?.[0];
+    let nearest;
+    for (const one of hues) {
+      if (apart(one[1]) < 25 && !(nearest && apart(nearest[1]) <= apart(one[1]))) nearest = one;
+    }
+    return nearest?.[0];
   }
 
   // The tiles of the page, with their boxes in fractions of the picture.

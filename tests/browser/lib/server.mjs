@@ -7,7 +7,7 @@ import readline from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 const top = fileURLToPath(new URL('../../..', import.meta.url));
-const program = path.resolve(top, process.env.CARGO_TARGET_DIR ?? 'target', 'release', 'quilt');
+export const program = path.resolve(top, process.env.CARGO_TARGET_DIR ?? 'target', 'release', 'quilt');
 
 // Issue 2: "SIGTERM: clients are told, exit within 5 s".
 const EXIT_WITHIN = 5_000;
