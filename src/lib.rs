@@ -28,6 +28,7 @@
 //! | [`stream`] | the programme for the many: HLS, and pushing it to RTMP and SRT servers |
 //! | [`server`] | HTTP, WebSocket, WHIP and WHEP, metrics, pages |
 //! | [`load`] | the load generator: real clients in bulk, and what they see |
+//! | [`tradeoff`] | what mesh, SFU, MCU and hybrid cost beside each other: the report |
 //! | [`config`] | every setting |
 //! | [`systemd`] | the service manager, if there is one |
 //!
@@ -67,6 +68,7 @@ pub mod stats;
 pub mod stream;
 pub mod strict_json;
 pub mod systemd;
+pub mod tradeoff;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -24,7 +24,7 @@ const VOCABULARY: [&str; 9] = [
 ];
 
 /// Which modules each module may name besides itself and the vocabulary.
-const MAY_NAME: [(&str, &[&str]); 14] = [
+const MAY_NAME: [(&str, &[&str]); 15] = [
     ("fuzz", &[]),
     ("gst", &[]),
     ("decode", &["gst"]),
@@ -47,6 +47,7 @@ const MAY_NAME: [(&str, &[&str]); 14] = [
             "config", "gst", "decode", "encode", "mix", "peer", "room", "server",
         ],
     ),
+    ("tradeoff", &["load"]),
 ];
 
 /// `main.rs` and `lib.rs` join the parts and may name all of them.
