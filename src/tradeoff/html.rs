@@ -12,6 +12,7 @@ use super::quantity::grouped;
 use super::report::{Judgement, Report};
 use super::verdict::{At, ROUNDS};
 use super::words::Passage;
+use crate::load::verdict::FULL;
 
 const STYLE: &str = include_str!("page.css");
 
@@ -178,9 +179,11 @@ fn gaps(report: &Report) -> String {
             let columns = ["People", "Rows", "Saturated", "Why"].map(column).concat();
             table(
                 &format!(
-                    "Saturated rows. They decide nothing: the machine was over {:.0} % busy, clients \
-                     missed their frame rate, or the meeting came to nothing.",
-                    BUSY * 100.0
+                    "Saturated rows. They decide nothing: the machine was over {:.0} % busy, \
+                     somebody got less than {:.0} % of the pictures, the meeting came to nothing, or \
+                     it is not known.",
+                    BUSY * 100.0,
+                    FULL * 100.0
                 ),
                 &(corner() + &columns),
                 &rows,
