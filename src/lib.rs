@@ -30,6 +30,7 @@
 //! | [`stream`] | the programme for the many: HLS, and pushing it to RTMP and SRT servers |
 //! | [`server`] | HTTP, WebSocket, WHIP and WHEP, metrics, pages |
 //! | [`load`] | the load generator: real clients in bulk, and what they see |
+//! | [`tradeoff`] | what mesh, SFU, MCU and hybrid cost beside each other: the report |
 //! | [`config`] | every setting |
 //! | [`systemd`] | the service manager, if there is one |
 //!
@@ -71,6 +72,7 @@ pub mod store;
 pub mod stream;
 pub mod strict_json;
 pub mod systemd;
+pub mod tradeoff;
 pub mod trust;
 
 use std::net::SocketAddr;

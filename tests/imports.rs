@@ -11,12 +11,13 @@ use std::path::{Path, PathBuf};
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// What everybody speaks of; names nobody but itself.
-const VOCABULARY: [&str; 9] = [
+const VOCABULARY: [&str; 10] = [
     "allowance",
     "clock",
     "fanout",
     "id",
     "media",
+    "payload",
     "quiet",
     "signalling",
     "stats",
@@ -24,7 +25,7 @@ const VOCABULARY: [&str; 9] = [
 ];
 
 /// Which modules each module may name besides itself and the vocabulary.
-const MAY_NAME: [(&str, &[&str]); 16] = [
+const MAY_NAME: [(&str, &[&str]); 17] = [
     ("fuzz", &[]),
     ("gst", &[]),
     ("decode", &["gst"]),
@@ -49,6 +50,7 @@ const MAY_NAME: [(&str, &[&str]); 16] = [
             "config", "gst", "decode", "encode", "mix", "peer", "room", "server",
         ],
     ),
+    ("tradeoff", &["load"]),
 ];
 
 /// `main.rs` and `lib.rs` join the parts and may name all of them.

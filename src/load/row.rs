@@ -286,7 +286,7 @@ impl fmt::Display for Row {
 }
 
 /// The value in the middle, or the mean of the two there.
-fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
+pub fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;

@@ -28,7 +28,7 @@ enum Limit {
 }
 
 /// Full frame rate: one picture in fifty may be missing.
-const FULL: f64 = 0.98;
+pub const FULL: f64 = 0.98;
 
 const TARGETS: [Target; 19] = [
     at_most(1.25, "CPU, ratio to floor", 4, |row| row.ratio_to_floor).beside(Kind::Floor),

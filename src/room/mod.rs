@@ -9,7 +9,8 @@
 //! [`links`]'s to say. Who wants in and has to be let is [`waiting`]; what the operator sees of a
 //! room is [`inspect`]'s. [`foresee`] says what a room will have to do and [`cost`] what that costs,
 //! before somebody is let in; [`load`] watches the processor, and [`budget`] is what a room does
-//! without for it; [`demand`] is what senders are asked for.
+//! without for it; [`demand`] is what senders are asked for. Which way the media goes is
+//! [`topology`]'s to say.
 
 pub mod activity;
 pub mod actor;

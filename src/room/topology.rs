@@ -2,7 +2,7 @@
 //!
 //! | people | what holds | topology |
 //! |---|---|---|
-//! | 0, 1 | | forwarded: there is nothing to do, and it costs nothing |
+//! | 0, 1 | no media flows | forwarded: it costs nothing |
 //! | 2 | both agree to a mesh, and nothing needs the server's media | mesh |
 //! | 2 | otherwise | forwarded |
 //! | 3, 4 | everybody's line and device takes a stream from each of the others | forwarded |
@@ -56,6 +56,8 @@ pub struct Auto {
     chosen: Option<Topology>,
     /// Less would do since then.
     less_since: Option<MediaTime>,
+    /// Nobody is with somebody: no media flows.
+    idle: bool,
 }
 
 impl Auto {
@@ -63,6 +65,18 @@ impl Auto {
     /// [`wakes`](Self::wakes) says.
     pub fn decide(&mut self, now: MediaTime, meeting: &Meeting) -> Topology {
         let suits = choose(meeting);
+        if meeting.people < 2 {
+            // Who was left alone for a moment comes back to what there was.
+            self.idle = true;
+            return match self.chosen {
+                Some(Topology::Mesh) if !meeting.server_media => self.settle(Topology::Mesh),
+                _ => self.settle(suits),
+            };
+        }
+        // Nothing flows yet that a change could disturb.
+        if std::mem::take(&mut self.idle) {
+            return self.settle(suits);
+        }
         let Some(chosen) = self.chosen.filter(|chosen| suits < *chosen) else {
             return self.settle(suits);
         };
@@ -197,6 +211,25 @@ mod tests {
         // It is two steps down, and is taken in one.
         assert_eq!(auto.decide(at(5_002), &strong(2)), Mcu);
         assert_eq!(auto.decide(at(5_003), &strong(2)), Mesh);
+    }
+
+    #[test]
+    fn who_was_alone_waits_for_nothing() {
+        let mut auto = Auto::default();
+        let alone = |server_media| Meeting {
+            server_media,
+            ..strong(1)
+        };
+        assert_eq!(auto.decide(at(0), &alone(false)), Sfu);
+        assert_eq!(auto.decide(at(1), &strong(2)), Mesh);
+        // The other is gone for a moment.
+        assert_eq!(auto.decide(at(2), &alone(false)), Mesh);
+        assert_eq!(auto.decide(at(3), &strong(2)), Mesh);
+        assert_eq!(auto.decide(at(4), &alone(true)), Sfu);
+        // Of a large meeting one is left.
+        auto.decide(at(5), &strong(7));
+        assert_eq!(auto.decide(at(6), &alone(false)), Sfu);
+        assert_eq!(auto.wakes(), None);
     }
 
     #[test]
