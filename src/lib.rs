@@ -32,6 +32,7 @@
 //! | [`load`] | the load generator: real clients in bulk, and what they see |
 //! | [`tradeoff`] | what mesh, SFU, MCU and hybrid cost beside each other: the report |
 //! | [`config`] | every setting |
+//! | [`memory`] | gives back what nobody uses any more |
 //! | [`systemd`] | the service manager, if there is one |
 //!
 //! # Invariants
@@ -58,6 +59,7 @@ pub mod gst;
 pub mod id;
 pub mod load;
 pub mod media;
+pub mod memory;
 pub mod mix;
 pub mod package;
 pub mod payload;
@@ -229,6 +231,7 @@ impl Server {
     /// told, and all ends within five seconds. Where `stop` ends instead, so does everything.
     pub async fn run(self, stop: mpsc::Receiver<()>) -> anyhow::Result<()> {
         let (rooms, stats) = (Arc::downgrade(&self.app.rooms), self.app.stats.clone());
+        tokio::spawn(memory::watch(Arc::downgrade(&stats)));
         // It ends by itself once there are no rooms any more.
         tokio::spawn(room::load::watch(rooms, stats, self.cpu_budget));
         server::serve(self.listener, self.app, self.drain_timeout, stop).await;

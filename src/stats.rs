@@ -290,6 +290,14 @@ impl Stats {
         self.encoders.get_or_create(&label(kind)).clone()
     }
 
+    /// Decode and encode pipelines that there are.
+    pub fn pipelines(&self) -> i64 {
+        let kinds = [Kind::Audio, Kind::Video].into_iter();
+        kinds
+            .map(|kind| self.decoders(kind).get() + self.encoders(kind).get())
+            .sum()
+    }
+
     /// The gauge of outputs of a kind, one of [`OUTPUTS`].
     pub fn outputs(&self, kind: &'static str) -> Gauge {
         self.outputs.get_or_create(&KindLabel { kind }).clone()

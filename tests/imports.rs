@@ -25,7 +25,8 @@ const VOCABULARY: [&str; 10] = [
 ];
 
 /// Which modules each module may name besides itself and the vocabulary.
-const MAY_NAME: [(&str, &[&str]); 17] = [
+const MAY_NAME: [(&str, &[&str]); 18] = [
+    ("memory", &[]),
     ("fuzz", &[]),
     ("gst", &[]),
     ("decode", &["gst"]),

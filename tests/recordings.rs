@@ -288,3 +288,51 @@ async fn a_killed_server_finds_and_finishes_what_it_recorded() {
         );
     }
 }
+
+/// Sound and picture of a long recording, at its beginning and at its end. How long: the variable
+/// `QUILT_RECORD_SECONDS`, else a minute.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "it takes as long as it records"]
+async fn sound_and_picture_stay_together() {
+    const JUDGED: usize = 30;
+    let seconds = std::env::var("QUILT_RECORD_SECONDS");
+    let seconds = seconds.map_or(60, |text| text.parse().expect("a number of seconds"));
+    let folder = Folder::new("long");
+    let server = Server::start(&folder.setting()).await;
+    let made = tokio::task::spawn_blocking(|| material(0));
+    let mut ann = member(&server, "Ann", false).await;
+    ann.publish(
+        made.await.expect("material"),
+        Pace::in_step(clock::now(), FPS, FPS),
+    );
+    let path = record(server.http, json!({})).await;
+    until(server.http, &path, size_reaches(10_000)).await;
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    ask(server.http, "POST", &format!("{path}/stop"), "").await;
+    let done = until(server.http, &path, is_over).await;
+    assert_eq!(done["state"], "finished", "{done}");
+    let file = folder
+        .recordings()
+        .join(done["file"].as_str().expect("a file"));
+    let film = Film::read(&file);
+    let longest = film.steps().into_iter().fold(0.0, f64::max);
+    println!(
+        "{} s, {} pictures, {longest} s apart at most, {} s without sound",
+        film.length,
+        film.pictures.len(),
+        film.silence()
+    );
+    let skews = film::skews(&file);
+    for (when, part) in [
+        ("beginning", &skews[..JUDGED]),
+        ("end", &skews[skews.len() - JUDGED..]),
+    ] {
+        let mut sizes: Vec<_> = part.iter().map(|skew| skew.abs()).collect();
+        sizes.sort_by(f64::total_cmp);
+        let median = sizes[JUDGED / 2];
+        println!("{when}: median {median}, most {}", sizes[JUDGED - 1]);
+        assert!(median <= 0.045, "{when}: {part:?}");
+    }
+    drop(ann);
+    server.stop().await;
+}

@@ -7,13 +7,13 @@ use std::time::Duration;
 use proptest::prelude::*;
 use quilt::clock::MediaTime;
 use quilt::id::{DisplayName, OutputId, ParticipantId, Source};
-use quilt::media::{Because, Kind, Layout, Quality, Size, Tier, VideoCodec};
+use quilt::media::{Because, Downlink, Kind, Layout, Quality, Size, Tier, VideoCodec};
 use quilt::mix::plan::{Level, MixId};
 use quilt::room::mixes::Ear;
 use quilt::room::output::Wish;
 use quilt::room::speaker::Claims;
 use quilt::room::state::{
-    Change, Effect, Event, MixPolicy, Settings, State, VideoKey, View, Wanted,
+    Change, Effect, Event, MixPolicy, Person, Settings, State, VideoKey, View, Wanted,
 };
 
 #[derive(Debug, Clone)]
@@ -38,6 +38,9 @@ enum Step {
     Line(usize, Tier),
     Cap(Tier),
     Keyframe(usize),
+    /// By which way others come.
+    Way(usize, Downlink),
+    Take(usize, usize, bool),
     /// Somebody claims this loudness, and this is decoded of them, for so many tenths of a second.
     Sound(usize, u8, u8, usize),
     Wait(u64),
@@ -64,6 +67,11 @@ fn step() -> impl Strategy<Value = Step> {
         Quality::Audio,
     ]);
     let tier = prop::sample::select(vec![Tier::High, Tier::Medium, Tier::Low, Tier::Audio]);
+    let way = prop_oneof![
+        2 => Just(Downlink::Mixed),
+        1 => Just(Downlink::Forwarded),
+        1 => Just(Downlink::Direct)
+    ];
     prop_oneof![
         4 => (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>())
             .prop_map(|(view, audio, video, portrait)| Step::Join { view, audio, video, portrait }),
@@ -80,6 +88,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (who.clone(), tier.clone()).prop_map(|(w, t)| Step::Line(w, t)),
         1 => tier.prop_map(Step::Cap),
         1 => who.clone().prop_map(Step::Keyframe),
+        2 => (who.clone(), way).prop_map(|(w, d)| Step::Way(w, d)),
+        1 => (who.clone(), who.clone(), any::<bool>()).prop_map(|(w, f, on)| Step::Take(w, f, on)),
         3 => (who, 0..128u8, 0..101u8, 1..15usize)
             .prop_map(|(w, c, d, n)| Step::Sound(w, c, d, n)),
         2 => (0..5_000u64).prop_map(Step::Wait),
@@ -202,18 +212,27 @@ impl World {
             heard_off_stage += usize::from(off_stage && !opaque);
         }
         assert!(heard_off_stage <= state.settings().audio_active);
+        let mixed = |person: &Person| person.downlink == Downlink::Mixed;
+        if self.shown.is_empty() && self.told.is_empty() && !state.people().values().any(mixed) {
+            assert!(self.decodes.is_empty(), "decodes what is not mixed");
+        }
+        for (id, person) in state.people() {
+            let there = |from: &ParticipantId| from != id && state.people().contains_key(from);
+            assert!(person.takes.iter().all(there), "takes what is not there");
+        }
         for (id, person) in state.people() {
             let (codec, audio) = receives.get(id).copied().unwrap_or((None, false));
             let tier = state.given(*id).expect("here").tier;
             assert_eq!(
                 self.sees.contains_key(id),
-                codec.is_some() && tier != Tier::Audio,
+                codec.is_some() && tier != Tier::Audio && mixed(person),
                 "sees iff it can and is to"
             );
             if codec.is_some() || audio {
                 assert_eq!(self.given.get(id), Some(&tier), "is told");
             }
-            assert_eq!(self.hears.contains_key(id), audio, "hears iff it can");
+            let hears = audio && mixed(person);
+            assert_eq!(self.hears.contains_key(id), hears, "hears iff it can");
             if let Some(mix) = self.sees.get(id) {
                 assert_eq!(Some(self.video[mix].codec), codec);
                 assert_eq!(self.video[mix].tier, tier);
@@ -318,6 +337,17 @@ fn live(policy: MixPolicy, steps: Vec<Step>) {
                     ..View::default()
                 };
                 events.push((now, Event::View { id: id(n), view }));
+            }
+            Step::Way(n, downlink) => {
+                let view = View {
+                    downlink: Some(downlink),
+                    ..View::default()
+                };
+                events.push((now, Event::View { id: id(n), view }));
+            }
+            Step::Take(n, from, on) => {
+                let (id, from) = (id(n), id(from));
+                events.push((now, Event::Take { id, from, on }));
             }
             Step::Line(n, tier) => events.push((now, Event::Line { id: id(n), tier })),
             Step::Keyframe(n) => events.push((now, Event::Keyframe { id: id(n) })),

@@ -25,6 +25,9 @@ pub const FEW: usize = 4;
 /// connection was lost, so that who does so is not met by two changes.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
+/// A choice is taken back at once for so long: who comes in says one thing after the other.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// What the choice depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Meeting {
@@ -54,6 +57,8 @@ pub fn choose(meeting: &Meeting) -> Topology {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Auto {
     chosen: Option<Topology>,
+    /// When that was.
+    since: MediaTime,
     /// Less would do since then.
     less_since: Option<MediaTime>,
     /// Nobody is with somebody: no media flows.
@@ -69,20 +74,21 @@ impl Auto {
             // Who was left alone for a moment comes back to what there was.
             self.idle = true;
             return match self.chosen {
-                Some(Topology::Mesh) if !meeting.server_media => self.settle(Topology::Mesh),
-                _ => self.settle(suits),
+                Some(Topology::Mesh) if !meeting.server_media => self.settle(now, Topology::Mesh),
+                _ => self.settle(now, suits),
             };
         }
         // Nothing flows yet that a change could disturb.
-        if std::mem::take(&mut self.idle) {
-            return self.settle(suits);
+        let free = std::mem::take(&mut self.idle) || now.since(self.since) < FRESH;
+        if free {
+            return self.settle(now, suits);
         }
         let Some(chosen) = self.chosen.filter(|chosen| suits < *chosen) else {
-            return self.settle(suits);
+            return self.settle(now, suits);
         };
         let since = *self.less_since.get_or_insert(now);
         match now.since(since) >= PATIENCE {
-            true => self.settle(suits),
+            true => self.settle(now, suits),
             false => chosen,
         }
     }
@@ -93,8 +99,10 @@ impl Auto {
         Some(MediaTime(since.0 + PATIENCE.as_nanos() as u64))
     }
 
-    fn settle(&mut self, topology: Topology) -> Topology {
-        self.chosen = Some(topology);
+    fn settle(&mut self, now: MediaTime, topology: Topology) -> Topology {
+        if self.chosen.replace(topology) != Some(topology) {
+            self.since = now;
+        }
         self.less_since = None;
         topology
     }
@@ -207,10 +215,13 @@ mod tests {
         };
         assert_eq!(auto.decide(at(1), &recorded), Sfu);
         assert_eq!(auto.decide(at(2), &strong(5)), Mcu);
-        assert_eq!(auto.decide(at(3), &strong(2)), Mcu);
+        assert_eq!(auto.decide(at(2_000), &strong(2)), Mcu);
         // It is two steps down, and is taken in one.
-        assert_eq!(auto.decide(at(5_002), &strong(2)), Mcu);
-        assert_eq!(auto.decide(at(5_003), &strong(2)), Mesh);
+        assert_eq!(auto.decide(at(6_999), &strong(2)), Mcu);
+        assert_eq!(auto.decide(at(7_000), &strong(2)), Mesh);
+        // What is said in the same breath is one wish.
+        assert_eq!(auto.decide(at(7_100), &recorded), Sfu);
+        assert_eq!(auto.decide(at(7_200), &strong(2)), Mesh);
     }
 
     #[test]
