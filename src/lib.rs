@@ -6,6 +6,7 @@
 //! ```text
 //! peer ▸ room::uplink ▸ decode ▸ mix (tick) ▸ encode ▸ fanout ▸ peer
 //! (RTP)                 (GStreamer)           (GStreamer)
+//!       ▸ room::forward (fan-out of packets) ▸ peer of whoever takes it as it is
 //! ```
 //!
 //! Media goes right only. What comes back (keyframe requests, levels, failures) arrives as events
