@@ -86,6 +86,10 @@ impl<T: Fanned> Fanout<T> {
     pub fn send(&self, item: &Arc<T>) -> bool {
         let mut someone_waits = false;
         self.lock().retain(|_, listener| {
+            // Who is gone waits for nothing.
+            if listener.queue.is_closed() {
+                return false;
+            }
             if listener.waiting && !item.starts() {
                 someone_waits = true;
                 return true;
@@ -190,6 +194,17 @@ mod tests {
         assert!(slow_end.try_recv().is_err());
         fanout.send(&Arc::new(Item(true)));
         assert!(slow_end.try_recv().is_ok());
+    }
+
+    #[test]
+    fn who_is_gone_waits_for_nothing() {
+        let fanout = Fanout::<Item>::default();
+        let (listener, receiver) = listener();
+        fanout.attach(ListenerId(1), listener);
+        assert!(fanout.send(&Arc::new(Item(false))));
+        drop(receiver);
+        assert!(!fanout.send(&Arc::new(Item(false))));
+        assert_eq!((fanout.len(), fanout.take_dropped()), (0, 0));
     }
 
     #[test]

@@ -54,7 +54,11 @@ const preferences = new Preferences(speaker, pickers, () => {
   if (current) wishes.direct = agreesToMesh();
 });
 const sharing = new Sharing(() => void shareChanged());
-const wishes = new View(sendCommand);
+const wishes = new View(sendCommand, () => {
+  wishes.direct = agreesToMesh();
+  follow(present);
+});
+wishes.way = options.downlink;
 const announcer = new Announcer();
 const recording = new Recording(sendCommand, (text) => announcer.say(text), (why) => errors.set('record', inWords(why)));
 const awake = new Awake();
@@ -99,6 +103,8 @@ let cameraWaits = false;
 let arrangement = { layout: 'grid', stageSize: 0, topology: 'mcu' };
 /** How loud people are for this page alone; 1 where nothing is said. @type {Map<string, number>} */
 const gains = new Map();
+/** Who is in, as told last. @type {import('./protocol.js').Person[]} */
+let present = [];
 /** Few rooms have others come by another way than mixed. @type {Promise<import('./ways.js').Ways> | null} */
 let ways = null;
 /** A key holds the microphone open. */
@@ -356,18 +362,19 @@ function tellPeople(list, viewers, locked, held, how) {
 
 /** Whether media may go from this page to others without the server. */
 function agreesToMesh() {
-  return options.downlink === null && !document.body.classList.contains('viewing') && (options.direct ?? prefers('meet_directly'));
+  return wishes.way === null && !document.body.classList.contains('viewing') && (options.direct ?? prefers('meet_directly'));
 }
 
 /** By which way the others are to come. @returns {import('./protocol.js').Downlink} */
 function wantedWay() {
   if (document.body.classList.contains('viewing')) return 'mixed';
-  return options.downlink ?? /** @type {const} */ ({ mcu: 'mixed', sfu: 'forwarded', mesh: 'direct' })[arrangement.topology];
+  return wishes.way ?? /** @type {const} */ ({ mcu: 'mixed', sfu: 'forwarded', mesh: 'direct' })[arrangement.topology];
 }
 
 /** @param {import('./protocol.js').Person[]} list */
 function follow(list) {
   const way = wantedWay();
+  present = list;
   document.body.dataset.topology = arrangement.topology;
   if (way !== 'mixed' || ways) void otherWays().then((all) => all.follow(list, people.me, way));
 }

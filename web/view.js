@@ -19,6 +19,8 @@ const LAYOUTS = ['grid', 'speaker', 'solo'];
 const SIZES = [4, 9, 16, 25];
 /** Ways that a host can choose. */
 const WAYS = /** @type {const} */ (['mcu', 'sfu', 'mesh', 'auto']);
+/** Ways that one can choose for oneself; `null`: the room's. */
+const MINE = /** @type {const} */ ([null, 'mixed', 'forwarded']);
 /** A window that is being resized is left alone for so long, ms: another shape is another encoder. */
 const SETTLED_MS = 400;
 
@@ -35,10 +37,17 @@ export class View {
   #told = {};
   #width = window.innerWidth;
   #ask;
+  #changed;
+  /** By which way others are to come, whatever the room's is. @type {typeof MINE[number]} */
+  way = null;
 
-  /** @param {(command: import('./protocol.js').Command) => Promise<void>} ask Rejects with a refusal. */
-  constructor(ask) {
+  /**
+   * @param {(command: import('./protocol.js').Command) => Promise<void>} ask Rejects with a refusal.
+   * @param {() => void} changed {@link way} is another.
+   */
+  constructor(ask, changed) {
     this.#ask = ask;
+    this.#changed = changed;
     /** @type {number | undefined} */
     let settled;
     window.addEventListener('resize', () => {
@@ -118,6 +127,15 @@ export class View {
     }));
     if (alone) items.push(...mine);
     else items.push({ label: t('layout_common'), testid: 'layout-common' });
+    items.push(t('come'), ...MINE.map((way) => ({
+      label: t(`come_${way ?? 'room'}`),
+      testid: `come-${way ?? 'room'}`,
+      checked: this.way === way,
+      act: () => {
+        this.way = way;
+        this.#changed();
+      },
+    })));
     if (!decide) return items;
     items.push(t('layout_all'), ...LAYOUTS.map((layout) => ({
       label: t(`layout_${layout}`),

@@ -118,6 +118,7 @@ pub struct Taker {
     uplink: Arc<Uplink>,
     id: ListenerId,
     gone: Box<dyn Fn() + Send + Sync>,
+    replaced: AtomicBool,
 }
 
 impl Taker {
@@ -128,7 +129,17 @@ impl Taker {
         gone: Box<dyn Fn() + Send + Sync>,
     ) -> Arc<Self> {
         let id = ListenerId(who.0.into());
-        Arc::new(Self { uplink, id, gone })
+        Arc::new(Self {
+            uplink,
+            id,
+            gone,
+            replaced: AtomicBool::new(false),
+        })
+    }
+
+    /// Another connection has taken its place: its end means nothing.
+    pub fn replaced(&self) {
+        self.replaced.store(true, Ordering::Release);
     }
 
     /// From now on the connection carries it.
@@ -154,7 +165,8 @@ impl peer::Uplink for Taker {
     }
 
     fn state(&self, state: peer::State) {
-        if matches!(state, peer::State::Closed | peer::State::CutOff) {
+        let over = matches!(state, peer::State::Closed | peer::State::CutOff);
+        if over && !self.replaced.load(Ordering::Acquire) {
             (self.gone)();
         }
     }

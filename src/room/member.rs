@@ -26,7 +26,7 @@ pub struct Member {
     uplink: Option<Arc<Uplink>>,
     peer: Option<Peer>,
     /// What is taken of others as it is, each by a connection of its own.
-    taken: HashMap<ParticipantId, Peer>,
+    taken: HashMap<ParticipantId, (Peer, Arc<Taker>)>,
     present: watch::Receiver<()>,
 }
 
@@ -114,14 +114,16 @@ impl Member {
             }
         };
         taker.play(&peer);
-        // The one before closes by itself.
-        self.taken.insert(from, peer);
+        if let Some((_, before)) = self.taken.insert(from, (peer, taker)) {
+            // Its connection closes by itself.
+            before.replaced();
+        }
         Ok(answer)
     }
 
     /// Takes nothing of somebody any more.
     pub async fn drop_taken(&mut self, from: ParticipantId) {
-        if let Some(peer) = self.taken.remove(&from) {
+        if let Some((peer, _)) = self.taken.remove(&from) {
             peer.close().await;
         }
         let id = self.id;
@@ -246,6 +248,7 @@ impl Drop for Member {
     fn drop(&mut self) {
         let (room, id) = (self.room.clone(), self.id);
         let taken = std::mem::take(&mut self.taken).into_values();
+        let taken = taken.map(|(peer, _)| peer);
         let peers: Vec<_> = self.peer.take().into_iter().chain(taken).collect();
         let present = self.present.clone();
         // A full inbox must not lose a leave, and a drop cannot wait.

@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 
+import { accessible } from './lib/axe.mjs';
 import { hears, meetings, named, sees } from './lib/meeting.mjs';
 import { until } from './lib/wait.mjs';
 
@@ -58,6 +59,7 @@ meeting('forwarded: everybody comes as they are, nothing is decoded, and who is 
     }
   });
   assert.ok(await metric(room, 'quilt_forward_latency_seconds_count') > 100);
+  await accessible(red, 'a meeting of pictures one by one');
   await green.control('mic').click();
   await hears(red, ['blue']);
   await green.control('camera').click();
@@ -86,6 +88,15 @@ meeting('hybrid: two take the mix and two take the others as they are', async (r
   await gets(green, 3);
   await gets(blue, 1);
   await gets(yellow, 1);
+  // Changed by the person, in the menu.
+  await yellow.control('layout').click();
+  await yellow.control('come-forwarded').click();
+  await seesEach(yellow, ['red', 'green', 'blue']);
+  await gets(yellow, 3);
+  await yellow.control('layout').click();
+  await yellow.control('come-mixed').click();
+  await sees(yellow, ['red', 'green', 'blue']);
+  await hears(yellow, ['red', 'green', 'blue']);
 });
 
 meeting('mesh: media goes from page to page, and comes back to the server when it has to', async (room) => {
