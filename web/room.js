@@ -184,7 +184,7 @@ function layoutMenu() {
   const host = people.own?.host === true;
   /** @type {Exclude<Parameters<import('./view.js').View['menu']>[2], null>} */
   const decide = ({ layout, stageSize, topology }) => void ask({ type: 'configure', ...(layout && { layout }), ...(stageSize && { stage_size: stageSize }), ...(topology && { topology }) });
-  openMenu(button.offsetParent ? button : find('#more', HTMLButtonElement), t('layout'), wishes.menu(arrangement, tiles.alone, host ? decide : null));
+  openMenu(button.offsetParent ? button : find('#more', HTMLButtonElement), t('layout'), wishes.menu(arrangement, document.body.classList.contains('in-gallery') ? null : tiles.alone, host ? decide : null));
 }
 
 function informHowl() {

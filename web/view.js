@@ -109,13 +109,13 @@ export class View {
   /**
    * The menu of layouts.
    * @param {Room} room
-   * @param {boolean} alone The picture on show is this page's own.
+   * @param {boolean | null} alone The picture on show is this page's own; `null`: there is none of all.
    * @param {((room: Partial<Omit<Room, 'topology'>> & { topology?: typeof WAYS[number] }) => void) | null} decide For hosts: changes the room.
    * @returns {(Item | string)[]}
    */
   menu(room, alone, decide) {
     /** @type {(Item | string)[]} */
-    const items = [t('layout_mine')];
+    const items = alone === null ? [] : [t('layout_mine')];
     const mine = [null, ...LAYOUTS].map((layout) => ({
       label: layout ? t(`layout_${layout}`) : t('layout_room', { layout: t(`layout_${room.layout}`) }),
       testid: `layout-${layout ?? 'room'}`,
@@ -126,7 +126,7 @@ export class View {
       },
     }));
     if (alone) items.push(...mine);
-    else items.push({ label: t('layout_common'), testid: 'layout-common' });
+    else if (alone === false) items.push({ label: t('layout_common'), testid: 'layout-common' });
     items.push(t('come'), ...MINE.map((way) => ({
       label: t(`come_${way ?? 'room'}`),
       testid: `come-${way ?? 'room'}`,
