@@ -94,8 +94,9 @@ fn it_follows_those_who_come_and_go() {
     }
     assert_eq!(seen[1..], [Mesh, Sfu, Sfu, Mcu, Mcu]);
     seen.clear();
-    room.wait(10);
     for n in (3..=6).rev() {
+        // One after the other, not in one breath.
+        room.wait(10);
         let id = ParticipantId(n);
         room.apply(Event::Left { id });
         let soon = room.state.topology();
