@@ -135,7 +135,11 @@ pub async fn run(options: ChurnOptions) -> anyhow::Result<Report> {
         }
     }
     for client in staying {
-        client.leave().await?;
+        // An hour's figures are not to be lost for that.
+        if let Err(error) = client.leave().await {
+            let why = format!("who stayed could not say goodbye: {error}");
+            report.disturbed.push(why);
+        }
     }
     Ok(report)
 }
