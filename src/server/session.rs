@@ -22,7 +22,7 @@ use crate::server::seats::{Claim, News, Seat};
 use crate::server::{App, Role, post};
 use crate::signalling::{
     AckResult, Answered, ByeReason, Command, ErrorCode, Joined, MAX_FRAME, Message, Person,
-    Request, read,
+    Request, Signal, read,
 };
 
 /// How often the client is pinged, and how long silence lasts before it counts as gone.
@@ -259,33 +259,24 @@ impl<L: Line> Session<L> {
                 portrait,
                 downlink,
                 direct,
-            } => match self.seated() {
-                Ok(seat) => {
-                    let view = View {
-                        layout,
-                        overlay,
-                        portrait,
-                        downlink,
-                        direct,
-                        ..View::default()
-                    };
-                    seat.member.view(view).await;
-                    Ok(AckResult::Done {})
-                }
-                Err(refusal) => Err(refusal),
-            },
-            Command::Quality { quality } => match self.seated() {
-                Ok(seat) => {
-                    let quality = Some(quality);
-                    let view = View {
-                        quality,
-                        ..View::default()
-                    };
-                    seat.member.view(view).await;
-                    Ok(AckResult::Done {})
-                }
-                Err(refusal) => Err(refusal),
-            },
+            } => {
+                let view = View {
+                    layout,
+                    overlay,
+                    portrait,
+                    downlink,
+                    direct,
+                    ..View::default()
+                };
+                self.view(view).await
+            }
+            Command::Quality { quality } => {
+                let view = View {
+                    quality: Some(quality),
+                    ..View::default()
+                };
+                self.view(view).await
+            }
             Command::Volume { who, gain } => match (self.seated(), (0.0..=2.0).contains(&gain)) {
                 (Ok(seat), true) => {
                     let percent = (gain * 100.0).round() as u16;
@@ -303,20 +294,8 @@ impl<L: Line> Session<L> {
                 Err(refusal) => Err(refusal),
             },
             Command::Take { from, sdp } => self.take(from, &sdp).await,
-            Command::Drop { from } => match self.seated() {
-                Ok(seat) => {
-                    seat.member.drop_taken(from).await;
-                    Ok(AckResult::Done {})
-                }
-                Err(refusal) => Err(refusal),
-            },
-            Command::Relay { to, signal } => match self.seated() {
-                Ok(seat) => {
-                    let brought = seat.member.relay(to, signal).await;
-                    brought.map(|()| AckResult::Done {})
-                }
-                Err(refusal) => Err(refusal),
-            },
+            Command::Drop { from } => self.drop_taken(from).await,
+            Command::Relay { to, signal } => self.relay(to, signal).await,
             Command::Record { on } => self.record(on).await,
             Command::Leave {} => {
                 (self.seat, self.wait) = (None, None);
@@ -436,6 +415,21 @@ impl<L: Line> Session<L> {
             NotTaken::Failed(error) => no_connection(&error),
         })?;
         Ok(AckResult::Answered(Answered { sdp }))
+    }
+
+    async fn drop_taken(&mut self, from: ParticipantId) -> Result<AckResult, Refusal> {
+        self.seated()?.member.drop_taken(from).await;
+        Ok(AckResult::Done {})
+    }
+
+    async fn relay(&mut self, to: ParticipantId, signal: Signal) -> Result<AckResult, Refusal> {
+        self.seated()?.member.relay(to, signal).await?;
+        Ok(AckResult::Done {})
+    }
+
+    async fn view(&mut self, view: View) -> Result<AckResult, Refusal> {
+        self.seated()?.member.view(view).await;
+        Ok(AckResult::Done {})
     }
 
     /// Candidates are checked and no more: see [`peer::check_candidate`].
