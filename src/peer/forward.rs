@@ -43,6 +43,7 @@ pub(super) async fn forward(
 ) {
     let mut places = Places::default();
     let mut gate = Gate::default();
+    let mut line = None;
     let closed = link.until_closed();
     tokio::pin!(closed);
     loop {
@@ -75,7 +76,11 @@ pub(super) async fn forward(
         };
         if let Some((ntp, rtp)) = origin.line(kind) {
             let rtp = rtp.wrapping_add(timestamp.wrapping_sub(packet.timestamp));
-            link.set_line(kind, Some((ntp, rtp)));
+            // It changes with the sender's reports, not with packets.
+            if line != Some((ntp, rtp)) {
+                line = Some((ntp, rtp));
+                link.set_line(kind, line);
+            }
         }
         let outgoing = Outgoing {
             kind,
