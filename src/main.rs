@@ -44,6 +44,8 @@ enum Subcommands {
     Churn(load::churn::ChurnOptions),
     /// Measure what a room costs beside the codecs alone; fails if something was not reached
     Bench(load::bench::BenchOptions),
+    /// Hold the same meeting as mesh, SFU and MCU, and report what each way costs
+    Tradeoff(load::tradeoff::TradeoffOptions),
     /// Run the server that `quilt bench` compares with
     #[command(hide = true)]
     Naive(load::naive::NaiveOptions),
@@ -100,6 +102,7 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
                 return Ok(ExitCode::FAILURE);
             }
         }
+        Subcommands::Tradeoff(options) => runtime.block_on(load::tradeoff::tradeoff(options))?,
         Subcommands::Naive(options) => runtime.block_on(load::naive::serve(options))?,
         Subcommands::Bench(options) => {
             if !runtime.block_on(load::bench::bench(options))? {

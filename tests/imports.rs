@@ -48,10 +48,10 @@ const MAY_NAME: [(&str, &[&str]); 18] = [
     (
         "load",
         &[
-            "config", "gst", "decode", "encode", "mix", "peer", "room", "server",
+            "config", "gst", "decode", "encode", "mix", "peer", "room", "server", "tradeoff",
         ],
     ),
-    ("tradeoff", &["load"]),
+    ("tradeoff", &[]),
 ];
 
 /// `main.rs` and `lib.rs` join the parts and may name all of them.

@@ -8,19 +8,19 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
-use super::audio::Track;
-use super::clip::Clip;
-use super::publisher::{Due, Pace};
+use super::outlet::{Outlet, publish};
+use super::publisher::Pace;
 use super::receiver::Receiver;
 use super::sample::Sampler;
-use super::sent::{Log, Sent};
 use super::watch::Watch;
 use super::ws::{self, Session};
 use crate::clock::{self, MediaTime, NtpTime};
 use crate::id::{DisplayName, ParticipantId, RoomName};
-use crate::media::{AUDIO_CLOCK, Kind, Quality, RtpPacket, Tier, VIDEO_CLOCK, VideoCodec};
+use crate::media::{AudioLevel, Kind, Quality, RtpPacket, Tier, VideoCodec};
 use crate::peer::{self, State, Uplink};
 use crate::signalling::{AckResult, Command, Message, TileMap};
+
+pub use super::outlet::Material;
 
 /// ICE and DTLS on a good network take a fraction of a second; a minute-long wait would only
 /// hide that something is wrong.
@@ -55,6 +55,9 @@ pub enum Error {
     /// No transport.
     #[error("not connected within {CONNECT_TIME_OUT:?} of the answer")]
     NotConnected,
+    /// What comes cannot be looked at.
+    #[error("cannot decode: {0}")]
+    Eyes(String),
     /// Another acknowledgement than expected.
     #[error("the answer to {0} is not what it should yield")]
     Unexpected(&'static str),
@@ -84,23 +87,13 @@ pub struct Events {
     hidden: AtomicBool,
     /// Payload bytes of video that were sent.
     sent_video: AtomicU64,
+    /// The same of sound.
+    sent_audio: AtomicU64,
     state: watch::Sender<Option<State>>,
     tiles: watch::Sender<Option<TileMap>>,
     tier: watch::Sender<Option<Tier>>,
+    people: watch::Sender<Vec<ParticipantId>>,
     ended: watch::Sender<Option<String>>,
-}
-
-/// What a publisher sends.
-#[derive(Clone)]
-pub struct Material {
-    /// Its number in marks.
-    pub source: u8,
-    /// Pictures.
-    pub clip: Arc<Clip>,
-    /// Sound.
-    pub track: Arc<Track>,
-    /// Where it notes what it sent; only sources that are marked.
-    pub log: Option<Arc<Log>>,
 }
 
 impl Client {
@@ -135,9 +128,11 @@ impl Client {
             keyframe_requested: AtomicBool::new(false),
             hidden: AtomicBool::new(false),
             sent_video: AtomicU64::new(0),
+            sent_audio: AtomicU64::new(0),
             state,
             tiles: watch::Sender::new(None),
             tier: watch::Sender::new(None),
+            people: watch::Sender::default(),
             ended: watch::Sender::new(None),
         });
         let options = peer::client::ClientOptions {
@@ -172,12 +167,11 @@ impl Client {
 
     /// Sends from now on, until the client leaves.
     pub fn publish(&mut self, material: Material, pace: Pace) {
-        let sending = tokio::spawn(send(
-            self.connection.clone(),
-            self.events.clone(),
-            material,
-            pace,
-        ));
+        let way = Arc::new(Way {
+            connection: self.connection.clone(),
+            events: self.events.clone(),
+        });
+        let sending = tokio::spawn(publish(way, material, pace));
         self.tasks.push(sending.abort_handle());
     }
 
@@ -188,7 +182,17 @@ impl Client {
 
     /// Payload bytes of video that were sent.
     pub fn sent_video(&self) -> u64 {
-        self.events.sent_video.load(Ordering::Relaxed)
+        self.events.sent(Kind::Video).load(Ordering::Relaxed)
+    }
+
+    /// Payload bytes of sound that were sent.
+    pub fn sent_audio(&self) -> u64 {
+        self.events.sent(Kind::Audio).load(Ordering::Relaxed)
+    }
+
+    /// What it says to the server beside what every client does.
+    pub(super) fn session(&self) -> &Session {
+        &self.session
     }
 
     /// What has been seen and heard, if this client decodes.
@@ -208,6 +212,11 @@ impl Client {
     /// Which tier this client gets, once it was told, and every change of that.
     pub fn tier(&self) -> watch::Receiver<Option<Tier>> {
         self.events.tier.subscribe()
+    }
+
+    /// Who is in the room, as far as it was told, and every change of that.
+    pub fn people(&self) -> watch::Receiver<Vec<ParticipantId>> {
+        self.events.people.subscribe()
     }
 
     /// Chooses what this client gets at most.
@@ -266,8 +275,11 @@ async fn take_notices(mut notices: mpsc::Receiver<Message>, events: Arc<Events>)
             Message::Notice { code, text } => tracing::warn!(?code, "the server says: {text}"),
             Message::Bye { reason } => events.end(format!("the server said goodbye: {reason:?}")),
             Message::Error { text, .. } => events.end(format!("the server refused: {text}")),
-            Message::People { .. }
-            | Message::Waiting { .. }
+            Message::People { people, .. } => {
+                let people = people.iter().map(|person| person.id).collect();
+                events.people.send_replace(people);
+            }
+            Message::Waiting { .. }
             | Message::Admitted {}
             | Message::Speaking { .. }
             | Message::Links { .. }
@@ -281,59 +293,49 @@ async fn take_notices(mut notices: mpsc::Receiver<Message>, events: Arc<Events>)
     events.end("the signalling connection ended".into());
 }
 
-async fn send(
+/// A client's only connection, as what it publishes sees it.
+struct Way {
     connection: peer::client::Client,
     events: Arc<Events>,
-    material: Material,
-    mut pace: Pace,
-) {
-    loop {
-        tokio::time::sleep_until(pace.next().instant().into()).await;
-        if events.keyframe_requested.swap(false, Ordering::Relaxed) {
-            pace.keyframe_requested();
-        }
-        while let Some(due) = pace.due(clock::now()) {
-            match due {
-                Due::Picture {
-                    slot,
-                    frame,
-                    captured,
-                } => {
-                    if events.hidden.load(Ordering::Relaxed) {
-                        continue;
-                    }
-                    let picture = &material.clip.pictures[frame as usize];
-                    let bytes: usize = picture.iter().map(Bytes::len).sum();
-                    events.sent_video.fetch_add(bytes as u64, Ordering::Relaxed);
-                    let payloads = material.clip.pictures[frame as usize].iter().cloned();
-                    let timestamp = captured.rtp_ticks(VIDEO_CLOCK) as u32;
-                    connection.send_all(Kind::Video, payloads, timestamp, true, None);
-                    if let Some(log) = &material.log {
-                        let at = clock::now();
-                        log.picture(material.source, frame as u16, Sent { slot, at });
-                    }
-                }
-                Due::Audio {
-                    tick,
-                    captured,
-                    beep,
-                } => {
-                    let packets = &material.track.packets;
-                    let packet = &packets[(tick % packets.len() as u64) as usize];
-                    let (payload, level) = (packet.payload.clone(), Some(packet.level));
-                    let timestamp = captured.rtp_ticks(AUDIO_CLOCK) as u32;
-                    connection.send(Kind::Audio, payload, timestamp, tick == 0, level);
-                    if let (Some(slot), Some(log)) = (beep, &material.log) {
-                        let at = clock::now();
-                        log.beep(material.source, Sent { slot, at });
-                    }
-                }
-            }
-        }
+}
+
+impl Outlet for Way {
+    fn take_keyframe_request(&self) -> bool {
+        self.events
+            .keyframe_requested
+            .swap(false, Ordering::Relaxed)
+    }
+
+    fn is_seen(&self) -> bool {
+        !self.events.hidden.load(Ordering::Relaxed)
+    }
+
+    fn send(
+        &self,
+        kind: Kind,
+        payloads: &[Bytes],
+        timestamp: u32,
+        marker: bool,
+        level: Option<AudioLevel>,
+    ) {
+        let bytes: usize = payloads.iter().map(Bytes::len).sum();
+        self.events
+            .sent(kind)
+            .fetch_add(bytes as u64, Ordering::Relaxed);
+        let payloads = payloads.iter().cloned();
+        self.connection
+            .send_all(kind, payloads, timestamp, marker, level);
     }
 }
 
 impl Events {
+    fn sent(&self, kind: Kind) -> &AtomicU64 {
+        match kind {
+            Kind::Video => &self.sent_video,
+            Kind::Audio => &self.sent_audio,
+        }
+    }
+
     /// Somebody sees, or nobody sees any more, what is sent.
     fn show(&self, seen: bool) {
         if self.hidden.swap(!seen, Ordering::Relaxed) && seen {

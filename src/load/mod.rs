@@ -8,7 +8,8 @@
 //!
 //! - Nothing is encoded while it runs: [`clip`] and [`audio`] make packets beforehand, in loops.
 //!   A [`mark`] in each picture names source and frame, a beep each second has its source's pitch.
-//! - [`publisher`] knows when a source sends what (pure); [`sent`] remembers when it did.
+//! - [`publisher`] knows when a source sends what (pure), an [`outlet`] takes it; [`sent`] remembers
+//!   when it did.
 //! - Every [`client`] counts what it gets without decoding it ([`receiver`], pure). A few decode it
 //!   ([`sample`]), and a [`watch`] (pure) finds marks and beeps again: fresh pictures, latency from
 //!   end to end, lip sync.
@@ -18,6 +19,7 @@
 //!   sources show ([`content`]).
 //! - [`bench`](mod@bench) puts all of it between [`floor`] and [`naive`]; [`host`] is the door of servers that
 //!   are not Quilt.
+//! - [`tradeoff`] holds the same meeting as mesh, SFU and MCU, and measures what each way costs.
 //! - [`demo`] uses the same clients for the company in `quilt serve --demo`.
 
 pub mod album;
@@ -39,6 +41,7 @@ pub mod large;
 pub mod mark;
 pub mod metrics;
 pub mod naive;
+pub mod outlet;
 pub mod persona;
 pub mod picture;
 pub mod publisher;
@@ -49,6 +52,7 @@ pub mod run;
 pub mod sample;
 pub mod scene;
 pub mod sent;
+pub mod tradeoff;
 pub mod verdict;
 pub mod voice;
 pub mod watch;

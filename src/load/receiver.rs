@@ -44,6 +44,8 @@ pub struct Counts {
     pub video_packets: u64,
     /// Audio packets with a payload.
     pub audio_packets: u64,
+    /// RTP payload bytes, audio.
+    pub audio_bytes: u64,
     /// As W3C defines them.
     pub freezes: u32,
     /// All of them together.
@@ -63,6 +65,7 @@ impl Receiver {
         }
         if kind == Kind::Audio {
             self.counts.audio_packets += 1;
+            self.counts.audio_bytes += packet.payload.len() as u64;
             return;
         }
         self.counts.video_bytes += packet.payload.len() as u64;

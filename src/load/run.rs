@@ -130,7 +130,9 @@ struct Member {
 }
 
 /// Clips and beeps for all publishers, made on as many threads as there are processors.
-async fn make(options: &Options) -> anyhow::Result<(Vec<Material>, Arc<Log>, Arc<Content>)> {
+pub(super) async fn make(
+    options: &Options,
+) -> anyhow::Result<(Vec<Material>, Arc<Log>, Arc<Content>)> {
     let log = Arc::new(Log::new(options.publishers as usize));
     let library = Library::embedded();
     let length = LOOP_SECONDS * options.fps;

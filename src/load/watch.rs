@@ -200,6 +200,11 @@ impl Watch {
         });
     }
 
+    /// From being sent to being seen, of every fresh picture.
+    pub fn latencies(&self) -> impl Iterator<Item = Duration> {
+        self.seen.values().flat_map(|seen| &seen.latencies).copied()
+    }
+
     /// What was seen and heard up to now.
     pub fn report(&self, now: MediaTime) -> Sample {
         Self::report_all(&[self], now)

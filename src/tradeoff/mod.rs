@@ -28,7 +28,7 @@ pub mod points;
 pub mod quantity;
 pub mod report;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 mod scale;
 pub mod verdict;
 pub mod words;
