@@ -8,13 +8,14 @@ CARGO ?= cargo
 QUILT = $${CARGO_TARGET_DIR:-target}/release/quilt
 export CARGO CHECKS
 
-.PHONY: help run demo test bench deb fmt build setup
+.PHONY: help run demo test bench tradeoff deb fmt build setup
 
 help:
 	@echo 'make run     install what is missing, build, serve on http://127.0.0.1:8080'
 	@echo 'make demo    the same, with four synthetic people in the room "demo"'
 	@echo 'make test    install the test tools too, then run every check'
 	@echo 'make bench   measure CPU, latency and memory; prints a table and JSON lines'
+	@echo 'make tradeoff  hold meetings as mesh, SFU and MCU; writes a report of what each costs'
 	@echo 'make deb     make a Debian package with the service'
 	@echo 'make fmt     format the Rust code'
 
@@ -32,6 +33,11 @@ demo: build
 
 bench: build
 	exec "$(QUILT)" bench $(ARGS)
+
+tradeoff:
+	@.make/setup build run tradeoff
+	$(CARGO) build --release --locked
+	exec "$(QUILT)" tradeoff $(ARGS)
 
 deb:
 	@.make/setup build deb

@@ -90,6 +90,80 @@ fn reports_are_as_the_schema_says() {
     }
 }
 
+/// The whole command: real clients, a real Chromium where there is one.
+#[test]
+fn the_quick_version_measures_each_topology() {
+    let data = tempfile::tempdir().expect("a folder");
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_quilt"))
+        .args(["tradeoff", "--quick", "--data-dir"])
+        .arg(data.path())
+        .env_clear()
+        .envs(["PATH", "HOME"].map(|name| (name, std::env::var(name).unwrap_or_default())))
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let file = |name: &str| std::fs::read_to_string(data.path().join("tradeoff").join(name));
+    let report = file("report.json").expect("it is written");
+    assert_eq!(
+        violations(&serde_json::from_str(&report).expect("JSON")),
+        Vec::<String>::new()
+    );
+    let page = file("report.html").expect("it is written");
+    assert!(page.contains("<svg"), "{page}");
+    let report = Report::read(&report).expect("a report");
+    let rows = &report.run.rows;
+    assert!(file("report.csv").expect("it is written").lines().count() > rows.len());
+    for row in rows {
+        assert_eq!(row.failed, None, "{row:?}");
+        assert!(row.fps_got.is_some() && row.busy.is_some(), "{row:?}");
+        let (sent, got) = match row.topology {
+            _ if row.uplinks.is_none() => continue,
+            Topology::Mesh => (f64::from(row.n) - 1.0, f64::from(row.n) - 1.0),
+            Topology::Sfu => (1.0, f64::from(row.n) - 1.0),
+            Topology::Mcu => (1.0, 1.0),
+            // Every other one takes the mix.
+            Topology::Hybrid => (1.0, f64::from(row.n) / 2.0),
+        };
+        assert_eq!(
+            (row.uplinks, row.downlinks),
+            (Some(sent), Some(got)),
+            "{row:?}"
+        );
+        assert!(row.client_kbps_up > Some(200.0 * sent), "{row:?}");
+        assert!(row.client_kbps_down > Some(200.0 * got), "{row:?}");
+        assert!(
+            row.latency_p50_ms > Some(0.0) && row.ssim > Some(0.8),
+            "{row:?}"
+        );
+        let seen_by = match row.topology {
+            Topology::Mesh => SeenBy::Nobody,
+            Topology::Sfu => SeenBy::ForwardingServer,
+            Topology::Mcu | Topology::Hybrid => SeenBy::MixingServer,
+        };
+        assert_eq!(row.seen_by, Some(seen_by));
+        if row.topology == Topology::Mesh {
+            assert_eq!(
+                (row.server_kbps_in, row.server_kbps_out),
+                (Some(0.0), Some(0.0))
+            );
+        }
+        if row.topology == Topology::Mcu {
+            // The tier's bitrate and the sound, whoever is in the meeting.
+            let most = 1.1 * f64::from(report.run.settings.mix.kbps);
+            assert!(row.client_kbps_down < Some(most), "{row:?}");
+        }
+    }
+    let bulk = rows.iter().filter(|row| row.uplinks.is_some()).count();
+    assert_eq!(bulk, 2 * 2 * 4, "two rounds of two and of four people");
+    let browsers: Vec<_> = rows.iter().filter(|row| row.uplinks.is_none()).collect();
+    if !said.contains("There is no Chromium") {
+        assert_eq!(browsers.len(), 2 * 3);
+        let cores = |row: &&&Row| row.client_cores_chromium > Some(0.01);
+        assert_eq!(browsers.iter().filter(cores).count(), 2 * 3, "{browsers:?}");
+    }
+}
+
 #[test]
 fn the_schema_refuses_what_no_report_is() {
     let good = written(rows());

@@ -197,7 +197,7 @@ impl Server {
             .args(arguments)
             .args(["--listen", any, "--rtc-listen", any, "--fps", &fps])
             .env("QUILT_VIDEO_ENCODER", &family)
-            .env("QUILT_LOG", "warn")
+            .env("QUILT_LOG", "error,quilt=warn")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

@@ -46,6 +46,8 @@ pub struct Measured {
     pub video_kbps: Vec<f64>,
     /// Packets of it a second.
     pub video_packets: Vec<f64>,
+    /// Packets of sound a second.
+    pub audio_packets: Vec<f64>,
 }
 
 impl Crowd {
@@ -126,6 +128,33 @@ impl Crowd {
         Ok(took)
     }
 
+    /// Has so many join who only send.
+    pub async fn send(
+        &mut self,
+        many: usize,
+        wears: impl Fn(usize) -> Option<Material>,
+    ) -> anyhow::Result<()> {
+        for n in 0..many {
+            let entry = Entry {
+                receives: None,
+                ..self.entry(n, true, Quality::Auto)?
+            };
+            let mut client = Client::join(entry, None).await?;
+            if let Some(material) = wears(n) {
+                let length = material.clip.pictures.len() as u32;
+                let pace = Pace::in_step(clock::now(), FPS, length);
+                client.publish(material, pace.on_request(OnRequest::Restart));
+            }
+            self.clients.push(client);
+        }
+        Ok(())
+    }
+
+    /// The server, and the room.
+    pub fn address(&self) -> (&str, &RoomName) {
+        (self.server.url(), &self.room)
+    }
+
     /// Counts from now on.
     pub fn begin(&self) -> MediaTime {
         let now = clock::now();
@@ -171,6 +200,10 @@ impl Crowd {
             video_packets: counts
                 .iter()
                 .map(|c| c.video_packets as f64 / seconds)
+                .collect(),
+            audio_packets: counts
+                .iter()
+                .map(|c| c.audio_packets as f64 / seconds)
                 .collect(),
         })
     }

@@ -4,6 +4,7 @@
 
 mod crowd;
 pub mod figure;
+mod forward;
 mod material;
 mod scenes;
 
@@ -29,6 +30,8 @@ pub enum Large {
     Uplink,
     /// How long after a voice begins its picture is there.
     Onset,
+    /// What a forwarded packet costs beside one of a mix.
+    Forward,
 }
 
 /// Measures these, one after the other.
@@ -53,6 +56,7 @@ pub async fn measure(rows: &[Large]) -> anyhow::Result<Vec<Figure>> {
             Large::Joins => scenes::joins(&wardrobe).await,
             Large::Uplink => scenes::uplink(&wardrobe).await,
             Large::Onset => scenes::onset(&wardrobe).await,
+            Large::Forward => forward::forward(&wardrobe).await,
         };
         for figure in measured? {
             eprintln!("{figure}");

@@ -40,6 +40,9 @@ use crate::media::{Size, VideoCodec};
 use crate::room::tier::Tiers;
 use crate::tradeoff::figures::{Named, Picture, Settings, Topology};
 use crate::tradeoff::{Report, Run};
+pub(super) use stream::Stream;
+pub(super) use taken::Taken;
+
 use browser::Seat;
 use meeting::{FPS, Prepared};
 use plan::{Case, cases, remaining};
@@ -68,7 +71,7 @@ pub struct TradeoffOptions {
     /// How often everything is measured [default: 3; quick: 2]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub rounds: Option<u32>,
-    /// How long each meeting is counted, seconds [default: 8; quick: 3]
+    /// How long each meeting is counted, seconds [default: 8; quick: 2]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=600))]
     pub seconds: Option<u32>,
     /// Only these ways
@@ -127,7 +130,7 @@ impl From<&TradeoffOptions> for Asked {
     fn from(options: &TradeoffOptions) -> Self {
         let quick = options.quick;
         let choose = |quickly: u32, else_: u32| if quick { quickly } else { else_ };
-        let seconds = options.seconds.unwrap_or(choose(3, 8));
+        let seconds = options.seconds.unwrap_or(choose(2, 8));
         let all = || (2..=MOST).collect();
         let people = options.people.clone();
         let browser_people = options.browser_people.clone();
@@ -135,7 +138,7 @@ impl From<&TradeoffOptions> for Asked {
             quick,
             rounds: options.rounds.unwrap_or(choose(2, 3)),
             counted: Duration::from_secs(seconds.into()),
-            settle: Duration::from_millis(choose(1_500, 3_000).into()),
+            settle: Duration::from_millis(choose(1_000, 3_000).into()),
             topologies: options.topologies.iter().map(|way| (*way).into()).collect(),
             people: people.unwrap_or_else(|| if quick { vec![2, 4] } else { all() }),
             browser_people: browser_people
@@ -273,8 +276,8 @@ fn settings(asked: &Asked) -> Settings {
             kbps: Tiers::default().medium / 1000,
         },
         more: vec![
-            named("Sent", "VP8, one layer, and Opus"),
-            named("Mixes", "H.264, one for each person"),
+            named("Sent", "VP8 and Opus; bulk clients send one layer"),
+            named("Mixes", "H.264, one for each person (VP8 for a browser)"),
             named("kbit/s", "RTP payload of pictures and sound"),
             named(
                 "Latency",
