@@ -608,6 +608,10 @@ pub struct Uplink {
     pub fps: u32,
     /// Bits a second.
     pub bitrate: u32,
+    /// How it is to be encoded: what everybody can decode who takes it as it is. If that is not the
+    /// first codec of the last answer, another `offer` is answered with it; none: as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub codec: Option<VideoCodec>,
 }
 
 /// Where everybody is in one mix, in fractions of the canvas.

@@ -171,7 +171,7 @@ impl World {
                     let newest = newest.filter_map(|(id, _)| state.arrangement(id));
                     self.planned = newest.map(|a| a.layout).max().unwrap_or(self.planned);
                 }
-                Effect::Announce | Effect::Uplink(..) => {}
+                Effect::Announce | Effect::Uplink(..) | Effect::Codec(_) => {}
                 Effect::Tier(who) => {
                     let given = state.given(*who).expect("somebody");
                     self.given.insert(*who, given.tier);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use quilt::clock::MediaTime;
 use quilt::id::{DisplayName, OutputId, ParticipantId};
 use quilt::media::{Downlink, Kind, Quality, Tier, Topology, TopologyPolicy, VideoCodec};
+use quilt::room::common_codec::Abilities;
 use quilt::room::output::Wish;
 use quilt::room::state::{Change, Effect, Event, Settings, State, View};
 
@@ -224,6 +225,36 @@ fn what_is_taken_is_asked_for() {
     assert!(!room.state.people()[&ann].takes.contains(&ann), "oneself");
     room.apply(Event::Left { id: ben });
     assert!(!room.state.people()[&ann].takes.contains(&ben));
+}
+
+#[test]
+fn what_is_forwarded_is_what_all_can_decode() {
+    let able = |h264| Abilities { h264, vp8: true };
+    let mut room = Room::new(TopologyPolicy::Sfu);
+    let people = [1, 2].map(|n| room.join(n, forwarded()));
+    let [ann, ben] = people;
+    for id in people {
+        let codecs = able(true);
+        room.apply(Event::Able { id, codecs });
+    }
+    assert_eq!(room.state.codec(), None, "nothing is forwarded yet");
+    let take = |id, from, on| Event::Take { id, from, on };
+    room.apply(take(ann, ben, true));
+    assert_eq!(room.state.codec(), Some(VideoCodec::H264));
+    // Who cannot is heeded before anything of theirs is taken.
+    let cid = room.join(3, forwarded());
+    assert_eq!(room.state.codec(), Some(VideoCodec::H264));
+    let codecs = able(false);
+    let effects = room.state.apply(room.now, Event::Able { id: cid, codecs });
+    assert!(effects.contains(&Effect::Codec(Some(VideoCodec::Vp8))));
+    room.apply(Event::Left { id: cid });
+    assert_eq!(
+        room.state.codec(),
+        Some(VideoCodec::Vp8),
+        "to change back is worth nothing"
+    );
+    room.apply(take(ann, ben, false));
+    assert_eq!(room.state.codec(), None);
 }
 
 #[test]

@@ -38,6 +38,8 @@ export class Connection {
   #encoded = Promise.resolve();
   /** Candidates that must not overtake their offer. @type {RTCIceCandidate[] | null} */
   #early = [];
+  /** What this page was asked to send. @type {VideoCodec | undefined} */
+  #codec;
   #restarted = -Infinity;
   #flow = new Flow();
   #closed = false;
@@ -107,6 +109,18 @@ export class Connection {
       Object.assign(encoding, how);
       await sender.setParameters(parameters);
     }).catch(() => {}); // It is some bits more then, or this connection is over.
+  }
+
+  /**
+   * Sends video in this codec from now on: the server puts it first in another answer.
+   * @param {VideoCodec | undefined} codec None: as it is.
+   */
+  sendIn(codec) {
+    if (codec === this.#codec) return;
+    this.#codec = codec;
+    const settled = settledOn(this.#pc.currentRemoteDescription?.sdp ?? '');
+    // One that the first answer is still to bring has it first already.
+    if (codec && settled && settled !== codec) this.negotiate().catch(() => {}); // A lost socket tells everything anew.
   }
 
   /**
@@ -265,6 +279,17 @@ export class Connection {
     target.addEventListener(type, listener);
     this.#undo.push(() => target.removeEventListener(type, listener));
   }
+}
+
+/**
+ * What video is sent in by whom this answers: the first that it has.
+ * @param {string} sdp
+ */
+export function settledOn(sdp) {
+  const [section = ''] = /^m=video [^]*/m.exec(sdp) ?? [];
+  const [, first] = /^m=video \d+ \S+ (\d+)/.exec(section) ?? [];
+  const [, name = ''] = new RegExp(`^a=rtpmap:${first} ([^/]+)/`, 'm').exec(section) ?? [];
+  return name.toLowerCase();
 }
 
 /** @param {number} ms @returns {Promise<void>} */

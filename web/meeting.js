@@ -489,7 +489,10 @@ export class Meeting {
         break;
       case 'uplink':
         this.uplink = notice;
-        if (this.#connection && !this.#setup.options.view) this.#encode(this.#connection);
+        if (this.#connection && !this.#setup.options.view) {
+          this.#encode(this.#connection);
+          this.#connection.sendIn(notice.codec);
+        }
         break;
       case 'speaking':
         hooks.speaking(notice.speaking);

@@ -58,6 +58,11 @@ impl Peer {
         negotiated.sending_video.as_ref()?.codec.video()
     }
 
+    /// Whether the client can both send and receive video in this codec.
+    pub fn can(&self, codec: VideoCodec) -> bool {
+        self.inner.link.negotiated().video_in(codec).is_some()
+    }
+
     /// Whether the client takes audio.
     pub fn downlink_audio(&self) -> bool {
         self.inner.link.negotiated().sending_audio.is_some()

@@ -107,6 +107,12 @@ impl Downlink {
         };
         if header.ssrc == self.link.video.rtx {
             header.sequence_number = self.sequence;
+            // The library knows what was agreed on first, and what is forwarded changes its codec.
+            let negotiated = self.link.negotiated();
+            let sending = negotiated.sending_video.as_ref();
+            if let Some(payload_type) = sending.and_then(|format| format.rtx) {
+                header.payload_type = payload_type;
+            }
             self.sequence = self.sequence.wrapping_add(1);
         } else if kind == Kind::Video {
             if self.recent.len() == RECENT {

@@ -56,8 +56,13 @@ pub(super) async fn forward(
         let sending = negotiated.sending(kind);
         let agreed = sending.map(|format| format.codec.video());
         if agreed != Some(forwarded.codec) {
-            link.stats.dropped("forward_codec", 1);
-            continue;
+            // The sender changed to what everybody can decode, or this one cannot.
+            let follows = |codec| sending.is_some() && link.send_in(codec);
+            if !forwarded.codec.is_some_and(follows) {
+                link.stats.dropped("forward_codec", 1);
+                continue;
+            }
+            (gate, places.run) = (Gate::default(), None);
         }
         if !link.is_connected() {
             (gate, places.run) = (Gate::default(), None);

@@ -17,7 +17,9 @@ use super::line::Ladder;
 use super::sdp::Negotiated;
 use super::wire::Wire;
 use crate::clock::{MediaTime, NtpTime};
-use crate::media::{AUDIO_CLOCK, AudioLevel, Kind, Rotation, SharedPicture, VIDEO_CLOCK};
+use crate::media::{
+    AUDIO_CLOCK, AudioLevel, Kind, Rotation, SharedPicture, VIDEO_CLOCK, VideoCodec,
+};
 use crate::stats::Stats;
 
 /// Packets that the driver has not taken for this long are dropped, and all behind them: a live
@@ -178,6 +180,21 @@ impl Link {
     /// It was agreed on something.
     pub fn set_negotiated(&self, negotiated: Negotiated) {
         *lock(&self.negotiated) = Arc::new(negotiated);
+    }
+
+    /// Sends video in this codec from now on; whether that was agreed on.
+    pub fn send_in(&self, codec: VideoCodec) -> bool {
+        let mut negotiated = lock(&self.negotiated);
+        let format = negotiated.video_in(codec).cloned();
+        let sends = negotiated.sending_video.is_some();
+        let Some(format) = format.filter(|_| sends) else {
+            return false;
+        };
+        *negotiated = Arc::new(Negotiated {
+            sending_video: Some(format),
+            ..Negotiated::clone(&negotiated)
+        });
+        true
     }
 
     /// The other side is to be given this.

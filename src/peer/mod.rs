@@ -122,6 +122,11 @@ pub trait Uplink: Send + Sync + 'static {
     /// A track starts: before its first packet, and again when its codec or source changes.
     /// `codec` is `None` for audio (Opus).
     fn track(&self, kind: Kind, codec: Option<VideoCodec>);
+    /// What the other side is to send its video in, if it can; none: as it likes. Asked when an offer
+    /// is answered.
+    fn wants(&self) -> Option<VideoCodec> {
+        None
+    }
     /// A packet of the track, retransmissions in their place (so possibly out of order).
     fn packet(&self, kind: Kind, packet: RtpPacket);
     /// The sender says: at `ntp`, by its clock, the RTP clock of this track showed `rtp`.

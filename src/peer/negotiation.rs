@@ -140,7 +140,8 @@ impl Answerer {
             .create_answer(None)
             .await
             .map_err(Error::at("answer the offer"))?;
-        let answer = sdp::answer(offer, &local.sdp, &self.engine.candidates())?;
+        let wanted = self.link.uplink.wants();
+        let answer = sdp::answer(offer, &local.sdp, &self.engine.candidates(), wanted)?;
         connection
             .set_local_description(local)
             .await

@@ -49,7 +49,7 @@ fn fuzz_descriptions() {
         assert!(described.sections.len() <= 3, "{seen}");
         assert!(!seen.contains("\r\na=candidate:"), "{seen}");
         // As if the library gave the offer back.
-        let answered = answer(&offer, &seen, &[OURS]).unwrap();
+        let answered = answer(&offer, &seen, &[OURS], None).unwrap();
         let ours = Description::parse(&answered).unwrap();
         assert_eq!(
             ours.sections.len(),
@@ -160,7 +160,7 @@ fn fuzz_rtp_and_rtcp() {
     let uplink = Arc::new(Strict::default());
     let link = Link::new(uplink.clone(), Arc::default());
     let offer = Offer::parse(CHROME, &[], true).unwrap();
-    let answered = answer(&offer, &offer.for_library(None), &[OURS]).unwrap();
+    let answered = answer(&offer, &offer.for_library(None), &[OURS], None).unwrap();
     link.set_negotiated(sdp::negotiated(&answered, true, None).unwrap());
     let (mut rtx, mut tap) = (Rtx::new(link.clone()), Tap::new(link.clone()));
     let rtp = |payload_type: u8, ssrc: u8, payload: &[u8]| {

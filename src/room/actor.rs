@@ -12,11 +12,12 @@ use crate::clock::{self, MediaTime};
 use crate::decode;
 use crate::encode;
 use crate::id::{DisplayName, OutputId, ParticipantId, RoomName, SessionKey};
-use crate::media::{Kind, Layout, Quality, Topology, TopologyPolicy};
+use crate::media::{Kind, Layout, Quality, Topology, TopologyPolicy, VideoCodec};
 use crate::mix::plan::{Level, MixEvent, MixId};
 use crate::peer;
 use crate::quiet::{Quiet, REFUSED};
 use crate::room::activity::BLOCK;
+use crate::room::common_codec::Abilities;
 use crate::room::cost::{Account, Full};
 use crate::room::demand::Demand;
 use crate::room::floor::Entry;
@@ -813,7 +814,7 @@ impl Room {
 
     /// Asks somebody for so much video from now on.
     fn ask_for(&self, id: ParticipantId, demand: Demand) {
-        self.tell(id, Message::Uplink(demand.into()));
+        self.tell(id, demand.message(self.state.codec()));
         if self.members.get(&id).is_some_and(|member| member.terse) {
             self.limit(id);
         }
@@ -852,7 +853,7 @@ impl Room {
         let speaking = self.speaking.clone();
         self.tell(id, Message::Speaking { speaking });
         if let Some(demand) = self.state.demand(id) {
-            self.tell(id, Message::Uplink(demand.into()));
+            self.tell(id, demand.message(self.state.codec()));
         }
         for line in self.talk.history() {
             self.tell(id, line);
@@ -920,6 +921,11 @@ impl Room {
         }
         if let Some(peer) = self.wiring.peer(id) {
             let (video, audio) = (peer.downlink_codec(), peer.downlink_audio());
+            let codecs = Abilities {
+                h264: peer.can(VideoCodec::H264),
+                vp8: peer.can(VideoCodec::Vp8),
+            };
+            self.apply(Event::Able { id, codecs });
             self.apply(Event::Downlink { id, video, audio });
         }
     }
@@ -1044,6 +1050,13 @@ impl Room {
                     self.shown.remove(mix);
                 }
                 Effect::Announce => self.announce(),
+                Effect::Codec(_) => {
+                    for id in self.members.keys() {
+                        if let Some(demand) = self.state.demand(*id) {
+                            self.ask_for(*id, demand);
+                        }
+                    }
+                }
                 Effect::Uplink(id, demand) => self.ask_for(*id, *demand),
                 Effect::Tier(who) => {
                     self.serve(*who);

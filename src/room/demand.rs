@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crate::clock::MediaTime;
 use crate::id::ParticipantId;
-use crate::media::Rect;
-use crate::signalling;
+use crate::media::{Rect, VideoCodec};
+use crate::signalling::{Message, Uplink};
 
 /// What suffices for less must do so for this long before less is asked for.
 const SHRINK: Duration = Duration::from_secs(5);
@@ -82,27 +82,27 @@ impl Demand {
         self.bitrate + BESIDE
     }
 
+    /// As the sender is told; `codec`: what it is to be encoded with.
+    pub fn message(self, codec: Option<VideoCodec>) -> Message {
+        let Self {
+            height,
+            fps,
+            bitrate,
+        } = self;
+        Message::Uplink(Uplink {
+            height,
+            fps,
+            bitrate,
+            codec,
+        })
+    }
+
     /// What suffices for both.
     pub fn or(self, other: Self) -> Self {
         Self {
             height: self.height.max(other.height),
             fps: self.fps.max(other.fps),
             bitrate: self.bitrate.max(other.bitrate),
-        }
-    }
-}
-
-impl From<Demand> for signalling::Uplink {
-    fn from(demand: Demand) -> Self {
-        let Demand {
-            height,
-            fps,
-            bitrate,
-        } = demand;
-        Self {
-            height,
-            fps,
-            bitrate,
         }
     }
 }

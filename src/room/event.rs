@@ -4,6 +4,7 @@
 use crate::id::{DisplayName, OutputId, ParticipantId, Source};
 use crate::media::{Downlink, Kind, Layout, Quality, Rect, Size, Tier, TopologyPolicy, VideoCodec};
 use crate::mix::plan::{Level, MixId};
+use crate::room::common_codec::Abilities;
 use crate::room::demand::Demand;
 use crate::room::output::Wish;
 use crate::room::speaker::Claims;
@@ -115,6 +116,13 @@ pub enum Event {
         video: Option<VideoCodec>,
         /// They take audio.
         audio: bool,
+    },
+    /// What somebody's client can send and receive, as it was negotiated.
+    Able {
+        /// Whose.
+        id: ParticipantId,
+        /// Codecs of video.
+        codecs: Abilities,
     },
     /// Somebody whose sound is not decoded claims to begin to speak.
     Voice {
@@ -334,12 +342,14 @@ pub enum Effect {
     Tier(ParticipantId),
     /// Ask somebody for so much video from now on.
     Uplink(ParticipantId, Demand),
+    /// Everybody who can is to send this codec from now on; none: as they like.
+    Codec(Option<VideoCodec>),
 }
 
 impl Effect {
     /// Whether there may be more, or less, to do from then on.
     pub fn costs(&self) -> bool {
-        !matches!(self, Self::Replan | Self::Uplink(..))
+        !matches!(self, Self::Replan | Self::Uplink(..) | Self::Codec(_))
     }
 }
 

@@ -10,13 +10,14 @@
 //! room is [`inspect`]'s. [`foresee`] says what a room will have to do and [`cost`] what that costs,
 //! before somebody is let in; [`load`] watches the processor, and [`budget`] is what a room does
 //! without for it; [`demand`] is what senders are asked for. Which way the media goes is
-//! [`topology`]'s to say.
+//! [`topology`]'s to say, and what is sent where it is forwarded [`common_codec`]'s.
 
 pub mod activity;
 pub mod actor;
 pub mod arrange;
 pub mod budget;
 pub mod codecs;
+pub mod common_codec;
 pub mod cost;
 pub mod demand;
 pub mod event;

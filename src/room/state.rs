@@ -17,6 +17,7 @@ use crate::mix::beside;
 use crate::mix::plan::{Level, MixId};
 use crate::room::arrange::{Cast, effective};
 use crate::room::budget::{Budget, Step};
+use crate::room::common_codec::{self, Abilities};
 use crate::room::demand::{Demand, Demands};
 use crate::room::mixes::{Ear, Mixes};
 use crate::room::names;
@@ -83,6 +84,7 @@ pub struct Person {
     live: bool,
     receives_video: Option<VideoCodec>,
     receives_audio: bool,
+    able: Abilities,
     /// How loud others are to be for them, in percent of what everybody hears; without those for
     /// whom that is 100.
     pub volumes: BTreeMap<ParticipantId, u16>,
@@ -139,6 +141,8 @@ pub struct State {
     topology: Topology,
     /// Somebody is muted by a host.
     enforced: bool,
+    /// What uplinks are to be; none: as each sends.
+    codec: Option<VideoCodec>,
 }
 
 impl State {
@@ -163,6 +167,7 @@ impl State {
             auto: Auto::default(),
             topology: Topology::Mcu,
             enforced: false,
+            codec: None,
         }
     }
 
@@ -215,6 +220,7 @@ impl State {
         if announce {
             effects.push(Effect::Announce);
         }
+        effects.extend(self.choose_codec());
         effects.extend(self.tell_tiers());
         let asked = self.demands.follow(now, &self.needed()).into_iter();
         effects.extend(asked.map(|(id, demand)| Effect::Uplink(id, demand)));
@@ -345,6 +351,7 @@ impl State {
                     live: false,
                     receives_video: None,
                     receives_audio: false,
+                    able: Abilities::default(),
                     volumes: BTreeMap::new(),
                     own_sum_until: None,
                 };
@@ -397,6 +404,10 @@ impl State {
             Event::Downlink { id, video, audio } => self.change(id, |p| {
                 p.receives_video = video;
                 p.receives_audio = audio;
+                false
+            }),
+            Event::Able { id, codecs } => self.change(id, |p| {
+                p.able = codecs;
                 false
             }),
             Event::Voice { id } => {
@@ -674,6 +685,23 @@ impl State {
             taken,
             self.settings.gutter,
         )
+    }
+
+    /// What uplinks are to be, for those who take them as they are; none: as each sends.
+    pub fn codec(&self) -> Option<VideoCodec> {
+        self.codec
+    }
+
+    /// Chooses what uplinks are to be, if that changes.
+    fn choose_codec(&mut self) -> Option<Effect> {
+        let forwarding = self.people.values().any(|person| !person.takes.is_empty());
+        // Who only watches a mix has no say.
+        let counts = |person: &&Person| !person.view || !person.takes.is_empty();
+        let people = self.people.values().filter(counts);
+        let able = people.map(|person| person.able);
+        let codec = common_codec::choose(self.codec, forwarding, able);
+        let before = std::mem::replace(&mut self.codec, codec);
+        (before != codec).then_some(Effect::Codec(codec))
     }
 
     /// Whether the room chooses its topology by itself.

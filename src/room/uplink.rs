@@ -59,6 +59,8 @@ pub struct Uplink {
     keyframe_awaited: AtomicBool,
     meter: Mutex<Meter>,
     source: Source,
+    /// What it is to be encoded with.
+    codec: Mutex<Option<VideoCodec>>,
 }
 
 /// A decoder, or the packets that wait for one.
@@ -176,6 +178,7 @@ impl Uplink {
             keyframe_awaited: AtomicBool::new(false),
             meter: Mutex::default(),
             source: Source::default(),
+            codec: Mutex::default(),
         }
     }
 
@@ -249,6 +252,11 @@ impl Uplink {
         &self.source
     }
 
+    /// From the next answer on the video is asked for in this codec; none: as it comes.
+    pub fn ask_for_codec(&self, codec: Option<VideoCodec>) {
+        *self.codec.lock().unwrap_or_else(PoisonError::into_inner) = codec;
+    }
+
     /// Somebody who takes it waits for a keyframe. One in the inbox is enough.
     pub fn keyframe_awaited(&self) {
         if !self.keyframe_awaited.swap(true, Ordering::AcqRel) {
@@ -297,6 +305,10 @@ impl peer::Uplink for Uplink {
                 }
             }
         }
+    }
+
+    fn wants(&self) -> Option<VideoCodec> {
+        *self.codec.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn sender_report(&self, kind: Kind, ntp: NtpTime, rtp: u32) {

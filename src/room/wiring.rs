@@ -73,6 +73,8 @@ pub struct Wiring {
     audio: HashMap<MixId, Arc<Fanout<EncodedAudio>>>,
     seats: HashMap<ParticipantId, Seat>,
     taps: HashMap<OutputId, Tap>,
+    /// What uplinks are to be; none: as each sends.
+    uplinks: Option<VideoCodec>,
 }
 
 struct VideoOut {
@@ -155,11 +157,13 @@ impl Wiring {
             audio: HashMap::new(),
             seats: HashMap::new(),
             taps: HashMap::new(),
+            uplinks: None,
         }
     }
 
     /// Somebody came in.
     pub fn seat(&mut self, id: ParticipantId, uplink: Arc<Uplink>) {
+        uplink.ask_for_codec(self.uplinks);
         let seat = Seat {
             uplink,
             codec: None,
@@ -319,6 +323,12 @@ impl Wiring {
                     self.audio.remove(mix);
                 }
                 Effect::Replan => self.publish(state),
+                Effect::Codec(codec) => {
+                    self.uplinks = *codec;
+                    for seat in self.seats.values() {
+                        seat.uplink.ask_for_codec(*codec);
+                    }
+                }
                 // Said, not done.
                 Effect::Announce | Effect::Tier(_) | Effect::Uplink(..) => {}
             }

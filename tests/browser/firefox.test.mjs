@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 
 import { FIREFOX_HZ } from './lib/firefox.mjs';
 import { PEOPLE } from './lib/media.mjs';
-import { hasOneDownlink, hears, meetings, sees } from './lib/meeting.mjs';
+import { hasOneDownlink, hears, meetings, named, sees } from './lib/meeting.mjs';
 import { until } from './lib/wait.mjs';
 
 const meeting = meetings('firefox');
@@ -38,12 +38,51 @@ meeting('Firefox and Chromium see and hear each other', async (room) => {
   await until('Firefox is gone', async () => (await red.names()).length === 0);
 });
 
+meeting('Firefox, which has only VP8, comes into a meeting that is forwarded in H.264', async (room) => {
+  const forwarded = { downlink: 'forwarded' };
+  const red = await room.enter('red', forwarded);
+  const green = await room.enter('green', forwarded);
+  const each = async (person, others) => until(`${person.colour} sees ${others.join(', ')}, each apart`, async () => {
+    const seen = (await person.gallery()).map(({ name, shown }) => [name, shown]);
+    for (const one of others) assert.deepEqual(seen.find(([name]) => name === named(one)), [named(one), one]);
+  }, 30_000);
+  const sends = (person, codec) => until(`${person.colour} sends ${codec}`, async () => {
+    assert.equal((await person.stats()).sent.video?.codec, `video/${codec}`);
+  });
+  await each(red, ['green']);
+  await each(green, ['red']);
+  await sends(red, 'H264');
+  await sends(green, 'H264');
+
+  const fox = await room.enter('firefox', forwarded);
+  await each(fox, ['red', 'green']);
+  await sends(red, 'VP8');
+  await sends(green, 'VP8');
+  // Who was here before goes on seeing them.
+  await each(red, ['green']);
+  await each(green, ['red']);
+  for (const one of [red, green]) {
+    const seen = [];
+    await until(`the colour of Firefox's camera goes round for ${one.colour}`, async () => {
+      const colour = await middle(one, '#gallery > li[data-name="Firefox"] video');
+      const apart = (other) => Math.max(...colour.map((value, n) => Math.abs(value - other[n])));
+      if (seen.every((other) => apart(other) > 40)) seen.push(colour);
+      return seen.length >= 3;
+    }, 30_000);
+  }
+  const before = (await red.stats()).video.map(({ framesDecoded }) => framesDecoded);
+  await until('pictures of both go on', async () => {
+    const after = (await red.stats()).video.map(({ framesDecoded }) => framesDecoded);
+    assert.ok(after.length === 2 && after.every((frames, n) => frames > before[n] + 10), `${before} ${after}`);
+  });
+});
+
 // The colour in the middle of what somebody sees.
-function middle(person) {
-  return person.page.evaluate(() => {
-    const video = document.querySelector('video#mix');
+function middle(person, which = 'video#mix') {
+  return person.page.evaluate((which) => {
+    const video = document.querySelector(which);
     const context = new OffscreenCanvas(1, 1).getContext('2d');
     context.drawImage(video, video.videoWidth / 2, video.videoHeight / 2, 16, 16, 0, 0, 1, 1);
     return [...context.getImageData(0, 0, 1, 1).data.subarray(0, 3)];
-  });
+  }, which);
 }

@@ -12,7 +12,8 @@ pub(in crate::peer) const ABS_SEND_TIME: &str =
     "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time";
 
 /// Completes the library's answer: candidates are ours, sections that are not served are turned
-/// down in their places.
+/// down in their places. `wanted`: what the client is to send its video in, if it can; browsers send
+/// what an answer has first.
 ///
 /// # Errors
 /// If the library's answer cannot be read.
@@ -20,6 +21,7 @@ pub(in crate::peer) fn answer(
     offer: &Offer,
     from_library: &str,
     candidates: &[Candidate],
+    wanted: Option<VideoCodec>,
 ) -> Result<String, SdpError> {
     let library = Description::parse(from_library)?;
     let served = offer.indices();
@@ -42,6 +44,11 @@ pub(in crate::peer) fn answer(
         };
         bundled.push(mid);
         let mut section = answered.clone();
+        let formats = Format::all(&section);
+        let first = choose(&formats, wanted).filter(|format| format.codec.video() == wanted);
+        if let Some(format) = first.filter(|_| wanted.is_some()) {
+            section.put_first(format.payload_type);
+        }
         section.lines.retain(|line| {
             !line.starts_with("a=candidate:") && !line.starts_with("a=end-of-candidates")
         });
@@ -127,6 +134,12 @@ impl Negotiated {
         }
     }
 
+    /// The video format by which we can send `codec`, if that was agreed on.
+    pub fn video_in(&self, codec: VideoCodec) -> Option<&Format> {
+        let track = self.video.as_ref()?;
+        choose(&track.formats, Some(codec)).filter(|format| format.codec.video() == Some(codec))
+    }
+
     /// What arrives under a payload type.
     pub fn payload(&self, payload_type: u8) -> Option<Payload> {
         let tracks = [&self.video, &self.audio].into_iter().flatten();
@@ -210,7 +223,7 @@ mod tests {
             rank: 0,
         };
         let candidates = [candidate(Transport::Udp), candidate(Transport::TcpPassive)];
-        let text = answer(&offer, LIBRARY, &candidates).unwrap();
+        let text = answer(&offer, LIBRARY, &candidates, None).unwrap();
         let description = Description::parse(&text).unwrap();
         let sections: Vec<_> = description
             .sections
@@ -230,6 +243,26 @@ mod tests {
         assert!(!text.contains("45678"));
         assert_eq!(text.matches("203.0.113.9 40000 typ host").count(), 2);
         assert_eq!(text.matches("a=end-of-candidates").count(), 1);
+    }
+
+    #[test]
+    fn what_the_client_is_to_send_comes_first() {
+        let offer = Offer::parse(CHROME, &[], false).unwrap();
+        let order = |library: &str, wanted| {
+            let text = answer(&offer, library, &[], wanted).unwrap();
+            let lines = text.lines().filter(|line| line.starts_with("m="));
+            lines.skip(1).take(2).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let (audio, h264) = (
+            "m=audio 9 UDP/TLS/RTP/SAVPF 111",
+            "m=video 9 UDP/TLS/RTP/SAVPF 102 103 96 97",
+        );
+        assert_eq!(order(LIBRARY, None), [audio, h264]);
+        assert_eq!(order(LIBRARY, Some(VideoCodec::H264)), [audio, h264]);
+        let vp8 = "m=video 9 UDP/TLS/RTP/SAVPF 96 102 103 97";
+        assert_eq!(order(LIBRARY, Some(VideoCodec::Vp8)), [audio, vp8]);
+        let without = LIBRARY.replace("VP8/90000", "AV1/90000");
+        assert_eq!(order(&without, Some(VideoCodec::Vp8)), [audio, h264]);
     }
 
     #[test]

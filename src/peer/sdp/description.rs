@@ -155,6 +155,18 @@ impl Section {
         self.words().skip(3)
     }
 
+    /// Prefers this payload type to all others.
+    pub(super) fn put_first(&mut self, payload_type: u8) {
+        let first = payload_type.to_string();
+        let others = self.formats().filter(|format| *format != first);
+        let formats = std::iter::once(first.as_str()).chain(others);
+        let (head, formats) = (self.words().take(3), formats.collect::<Vec<_>>());
+        let line = format!("m={}", head.chain(formats).collect::<Vec<_>>().join(" "));
+        if let Some(head) = self.lines.first_mut() {
+            *head = line;
+        }
+    }
+
     /// The first `a=name` or `a=name:value`; the value is empty for the former.
     pub fn attribute(&self, name: &str) -> Option<&str> {
         attributes(&self.lines, name).next()
