@@ -49,6 +49,8 @@ struct Shared {
     eyes: Option<Eyes>,
     keyframe: Arc<AtomicBool>,
     links: Mutex<HashMap<ParticipantId, Arc<Link>>>,
+    /// Answers that came before the candidates that belong to them.
+    answers: Mutex<HashMap<ParticipantId, Trickled>>,
     /// Numbers of packets.
     next: [AtomicU16; 2],
 }
@@ -119,6 +121,7 @@ impl Direct {
             eyes,
             keyframe: Arc::default(),
             links: Mutex::default(),
+            answers: Mutex::default(),
             next: Default::default(),
         });
         let hearing = tokio::spawn(hear(shared.clone(), notices));
@@ -236,19 +239,41 @@ impl Shared {
                 self.keep(from, stream, way);
                 self.say(from, Signal::Answer { sdp }).await
             }
+            // Of clients of this kind: all is in it.
+            Signal::Answer { sdp } if sdp.contains("\r\na=candidate:") => {
+                self.answered(from, &sdp).await
+            }
             Signal::Answer { sdp } => {
-                let link = self.links().get(&from).cloned();
-                match link.as_deref() {
-                    Some(Link {
-                        way: Way::Offered(client),
-                        ..
-                    }) => Ok(client.answer(&sdp).await?),
-                    _ => Ok(()),
+                let candidates = Vec::new();
+                let trickled = Trickled { sdp, candidates };
+                lock(&self.answers).insert(from, trickled);
+                Ok(())
+            }
+            Signal::Candidate { candidate, .. } if candidate.is_empty() => {
+                let whole = lock(&self.answers).remove(&from);
+                match whole {
+                    Some(trickled) => self.answered(from, &trickled.whole()).await,
+                    None => Ok(()),
                 }
             }
-            // The other side finds our address by what the description has, and is found by its
-            // checks (RFC 8445 section 7.3.1.3).
-            Signal::Candidate { .. } => Ok(()),
+            Signal::Candidate { candidate, .. } => {
+                // Those of whoever offers are not needed: this side only answers their checks.
+                if let Some(trickled) = lock(&self.answers).get_mut(&from) {
+                    trickled.candidates.push(candidate);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn answered(&self, from: ParticipantId, sdp: &str) -> Result<(), Error> {
+        let link = self.links().get(&from).cloned();
+        match link.as_deref() {
+            Some(Link {
+                way: Way::Offered(client),
+                ..
+            }) => Ok(client.answer(sdp).await?),
+            _ => Ok(()),
         }
     }
 
@@ -272,8 +297,30 @@ impl Shared {
     }
 
     fn links(&self) -> MutexGuard<'_, HashMap<ParticipantId, Arc<Link>>> {
-        // Whole between any two statements.
-        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.links)
+    }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Whole between any two statements.
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An answer of a page, which tells its candidates one by one (RFC 8838).
+struct Trickled {
+    sdp: String,
+    candidates: Vec<String>,
+}
+
+impl Trickled {
+    /// The answer with the candidates in its first section, which carries all of them (RFC 8843).
+    fn whole(&self) -> String {
+        let second = self.sdp.match_indices("\r\nm=").nth(1);
+        let end = second.map_or(self.sdp.trim_end().len(), |(at, _)| at);
+        let (first, rest) = self.sdp.split_at(end);
+        let candidates = self.candidates.iter();
+        let candidates: String = candidates.map(|one| format!("\r\na={one}")).collect();
+        format!("{first}{candidates}{rest}")
     }
 }
 
@@ -374,6 +421,32 @@ impl Link {
         match &self.way {
             Way::Offered(client) => client.close().await,
             Way::Answered { peer, .. } => peer.close().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn candidates_go_into_the_first_section() {
+        let candidates = vec!["candidate:1".to_owned(), "candidate:2".to_owned()];
+        for (sdp, whole) in [
+            (
+                "v=0\r\nm=audio\r\na=mid:0\r\nm=video\r\na=mid:1\r\n",
+                "v=0\r\nm=audio\r\na=mid:0\r\na=candidate:1\r\na=candidate:2\r\nm=video\r\na=mid:1\r\n",
+            ),
+            (
+                "v=0\r\nm=audio\r\n",
+                "v=0\r\nm=audio\r\na=candidate:1\r\na=candidate:2\r\n",
+            ),
+        ] {
+            let trickled = Trickled {
+                sdp: sdp.into(),
+                candidates: candidates.clone(),
+            };
+            assert_eq!(trickled.whole(), whole);
         }
     }
 }

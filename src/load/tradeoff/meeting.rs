@@ -196,10 +196,8 @@ fn address(server: &str, topology: Topology) -> String {
         Topology::Mesh => "&direct=1",
         _ => "",
     };
-    format!(
-        "{server}/r/{}?name=Browser&join=1&quality=medium{direct}",
-        room()
-    )
+    let room = room();
+    format!("{server}/r/{room}?name=Browser&join=1&quality=medium&codec=vp8{direct}")
 }
 
 /// The bulk clients come in one after the other, and send from then on.
