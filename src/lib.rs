@@ -181,6 +181,11 @@ impl Server {
         };
         let app = server::App {
             recordings: record::Desk::new(kept, rooms.clone(), library, stats.clone()),
+            report: server::Report::new(
+                settings.data_dir.join(load::tradeoff::written::FOLDER),
+                draw_report,
+                &tradeoff::html::content_security_policy(),
+            ),
             outputs: stream::push::Desk::new(studio.clone(), settings.output_allow),
             hls: stream::hls::Desk::new(studio),
             hls_origins: settings.hls_origins.into(),
@@ -242,4 +247,10 @@ impl Server {
         }
         Ok(())
     }
+}
+
+/// The page of a report of `quilt tradeoff`, or why there is none.
+fn draw_report(json: &str) -> Result<String, String> {
+    let report = tradeoff::Report::read(json).map_err(|error| error.to_string())?;
+    Ok(tradeoff::html::html(&report))
 }

@@ -1,6 +1,6 @@
 /** One other person of a mesh: media goes from page to page, and the server only introduces them. */
 
-import { arrives, loudness } from './taken.js';
+import { arrives, freshKey, loudness } from './taken.js';
 import { encoding } from './uplink.js';
 
 /**
@@ -21,6 +21,7 @@ const PATIENCE_MS = 8_000;
 
 /** @implements {Link} */
 export class Direct {
+  key = freshKey();
   #pc;
   #setup;
   /** @type {Record<Kind, RTCRtpTransceiver> | null} */
@@ -69,6 +70,10 @@ export class Direct {
 
   level() {
     return this.#transceivers ? loudness(this.#transceivers.audio.receiver) : 0;
+  }
+
+  stats() {
+    return this.#pc.getStats();
   }
 
   close() {

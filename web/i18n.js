@@ -3,7 +3,7 @@
 import { words as english } from './words/en.js';
 
 /**
- * @typedef {keyof typeof english | keyof typeof import('./words/operator/en.js').words} Key
+ * @typedef {keyof typeof english | keyof typeof import('./words/operator/en.js').words | keyof typeof import('./words/costs/en.js').words} Key
  * @typedef {string | Partial<Record<Intl.LDMLPluralRule, string>> & { other: string }} Entry One text, or one for each plural form.
  * @typedef {Record<keyof typeof english, Entry>} Words
  */
@@ -34,9 +34,12 @@ const locale = LOCALES[language];
 /** @type {Partial<Record<Key, Entry>>} */
 const words = language === 'en' ? { ...english } : (await import(`./words/${language}.js`)).words;
 
-/** The words of the pages for whoever runs the server, which no meeting needs. */
-export async function learn() {
-  Object.assign(words, (await import(`./words/operator/${language}.js`)).words);
+/**
+ * Words that not every meeting needs: of the pages for whoever runs the server, or of what a meeting costs.
+ * @param {'operator' | 'costs'} what
+ */
+export async function learn(what = 'operator') {
+  Object.assign(words, (await import(`./words/${what}/${language}.js`)).words);
 }
 
 /** Letters and marks that could turn the text around them. */
@@ -89,6 +92,15 @@ function plural(n, locale) {
  */
 export function list(items) {
   return new Intl.ListFormat(locale, { type: 'conjunction' }).format(items);
+}
+
+/**
+ * A number with so many digits after the point at most.
+ * @param {number} value
+ * @param {number} digits
+ */
+export function number(value, digits) {
+  return new Intl.NumberFormat(locale, { maximumFractionDigits: digits }).format(value);
 }
 
 /**

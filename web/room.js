@@ -245,7 +245,7 @@ async function join(watch) {
   url.protocol = url.protocol.replace('http', 'ws');
   const token = options.token ?? recall(`host-${room}`);
   const meeting = new Meeting({ url: url.href, name, session: sessionKey(room), options: { ...options, view: watch, token }, devices, sharing, view: wishes, hooks });
-  current = { meeting, stats: new Stats(room, meeting, struggle), howl: new HowlWatch(room, warnOfHowl), told: false, locked: false, held: false };
+  current = { meeting, stats: new Stats(room, meeting, async () => (await ways)?.stats() ?? [], struggle), howl: new HowlWatch(room, warnOfHowl), told: false, locked: false, held: false };
   joinedRoom(room);
   show('meeting');
   panels.start();

@@ -9,7 +9,6 @@ import { list, t } from './i18n.js';
  * @property {number} viewers
  * @property {string[]} [names] Who is in, where the server tells.
  * @property {boolean} [recording] It is being recorded.
- * @property {number} [encoders] Distinct pictures made for it.
  */
 
 /**

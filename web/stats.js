@@ -2,15 +2,17 @@
 
 import { find, make } from './dom.js';
 import { t } from './i18n.js';
-import { fetchRoom } from './rooms.js';
 
 /**
- * @typedef {object} Flow One kind of media in one direction, counted since the start.
+ * @typedef {object} Count Since a stream's start.
  * @property {number} bytes
  * @property {number} packets
  * @property {number} lost
- * @property {number | null} fps
- * @property {string} size Such as `1280×720`; empty for audio.
+ *
+ * @typedef {object} Flow One kind of media in one direction, all streams of it together.
+ * @property {Map<string, Count>} streams By connection and stream, so that neither who comes nor who goes makes a leap.
+ * @property {number | null} fps Of the largest picture.
+ * @property {string} size Of it, such as `1280×720`; empty for audio.
  * @property {string} codec
  *
  * @typedef {'sent audio' | 'sent video' | 'received audio' | 'received video'} FlowName
@@ -18,6 +20,7 @@ import { fetchRoom } from './rooms.js';
  * @typedef {object} Sample
  * @property {number} at ms
  * @property {Partial<Record<FlowName, Flow>>} flows
+ * @property {Map<string, { sent: number, received: number }>} wire Bytes of each connection, all that is above UDP.
  * @property {number | null} roundTrip Seconds.
  * @property {string} path Such as `UDP`.
  * @property {number} freezes
@@ -29,81 +32,98 @@ import { fetchRoom } from './rooms.js';
 const PERIOD_MS = 2_000;
 
 /**
- * What matters in a `getStats` report. Pure.
- * @param {Iterable<any>} report Its values.
+ * What matters in the `getStats` reports of all connections. Pure.
+ * @param {Iterable<[string, Iterable<any>]>} reports Their values, by connection.
  * @param {number} at ms
  * @returns {Sample}
  */
-export function sample(report, at) {
-  const all = [...report];
-  /** @type {Map<string, any>} */
-  const byId = new Map(all.map((entry) => [entry.id, entry]));
+export function sample(reports, at) {
   /** @type {Sample} */
-  const result = { at, flows: {}, roundTrip: null, path: '', freezes: 0, shown: { decoded: 0, dropped: 0 }, buffered: null };
-  for (const entry of all) {
-    if (entry.type === 'outbound-rtp' || entry.type === 'inbound-rtp') {
-      const sent = entry.type === 'outbound-rtp';
-      const lost = sent ? byId.get(entry.remoteId)?.packetsLost : entry.packetsLost;
-      const name = /** @type {FlowName} */ (`${sent ? 'sent' : 'received'} ${entry.kind}`);
-      result.flows[name] = {
-        bytes: (sent ? entry.bytesSent : entry.bytesReceived) ?? 0,
-        packets: (sent ? entry.packetsSent : entry.packetsReceived) ?? 0,
-        lost: Math.max(0, lost ?? 0),
-        fps: entry.kind === 'video' ? (entry.framesPerSecond ?? 0) : null,
-        size: entry.frameWidth ? `${entry.frameWidth}×${entry.frameHeight}` : '',
-        codec: byId.get(entry.codecId)?.mimeType?.split('/')[1] ?? '',
-      };
-      if (!sent) result.freezes += entry.freezeCount ?? 0;
-      if (!sent && entry.kind === 'video') result.shown = { decoded: entry.framesDecoded ?? 0, dropped: entry.framesDropped ?? 0 };
-      if (!sent && entry.kind === 'video' && entry.jitterBufferEmittedCount > 0) result.buffered = entry.jitterBufferDelay / entry.jitterBufferEmittedCount;
-    } else if (entry.type === 'transport') {
-      const pair = byId.get(entry.selectedCandidatePairId);
-      result.roundTrip = pair?.currentRoundTripTime ?? null;
-      result.path = String(byId.get(pair?.localCandidateId)?.protocol ?? '').toUpperCase();
+  const result = { at, flows: {}, wire: new Map(), roundTrip: null, path: '', freezes: 0, shown: { decoded: 0, dropped: 0 }, buffered: null };
+  /** @type {Map<Flow, number>} */
+  const pixels = new Map();
+  for (const [connection, report] of reports) {
+    const all = [...report];
+    /** @type {Map<string, any>} */
+    const byId = new Map(all.map((entry) => [entry.id, entry]));
+    const wire = { sent: 0, received: 0 };
+    for (const entry of all) {
+      if (entry.type === 'outbound-rtp' || entry.type === 'inbound-rtp') {
+        const sent = entry.type === 'outbound-rtp';
+        const name = /** @type {FlowName} */ (`${sent ? 'sent' : 'received'} ${entry.kind}`);
+        const flow = result.flows[name] ??= { streams: new Map(), fps: entry.kind === 'video' ? 0 : null, size: '', codec: '' };
+        const lost = sent ? byId.get(entry.remoteId)?.packetsLost : entry.packetsLost;
+        const bytes = (sent ? entry.bytesSent : entry.bytesReceived) ?? 0;
+        flow.streams.set(`${connection} ${entry.id}`, {
+          bytes, packets: (sent ? entry.packetsSent : entry.packetsReceived) ?? 0, lost: Math.max(0, lost ?? 0),
+        });
+        wire[sent ? 'sent' : 'received'] += bytes;
+        const size = (entry.frameWidth ?? 0) * (entry.frameHeight ?? 0);
+        // What stands still may be large.
+        const weight = entry.framesPerSecond > 0 ? size : size / 1e6;
+        if (weight > (pixels.get(flow) ?? 0) || !flow.codec) {
+          pixels.set(flow, weight);
+          flow.codec = byId.get(entry.codecId)?.mimeType?.split('/')[1] ?? flow.codec;
+          if (size > 0) Object.assign(flow, { size: `${entry.frameWidth}×${entry.frameHeight}`, fps: entry.framesPerSecond ?? 0 });
+        }
+        if (!sent) result.freezes += entry.freezeCount ?? 0;
+        if (sent || entry.kind !== 'video') continue;
+        result.shown.decoded += entry.framesDecoded ?? 0;
+        result.shown.dropped += entry.framesDropped ?? 0;
+        if (entry.jitterBufferEmittedCount > 0) result.buffered = Math.max(result.buffered ?? 0, entry.jitterBufferDelay / entry.jitterBufferEmittedCount);
+      } else if (entry.type === 'transport') {
+        const pair = byId.get(entry.selectedCandidatePairId);
+        if (pair?.currentRoundTripTime !== undefined) result.roundTrip = Math.max(result.roundTrip ?? 0, pair.currentRoundTripTime);
+        result.path ||= String(byId.get(pair?.localCandidateId)?.protocol ?? '').toUpperCase();
+        if (entry.bytesSent !== undefined) result.wire.set(connection, { sent: entry.bytesSent, received: entry.bytesReceived });
+      }
     }
+    // Not every browser counts what is no media.
+    if (!result.wire.has(connection)) result.wire.set(connection, wire);
   }
   return result;
 }
 
 /**
- * Rate and loss of one flow between two samples. Pure.
+ * Rate and loss of one kind of media between two samples, and how many streams of it flow. Pure.
  * @param {Sample} before
  * @param {Sample} after
  * @param {FlowName} name
- * @returns {{ kbps: number, lossPercent: number }}
+ * @returns {{ kbps: number, lossPercent: number, streams: number }}
  */
 export function rate(before, after, name) {
-  const from = before.flows[name];
-  const to = after.flows[name];
-  if (!from || !to || after.at <= before.at) return { kbps: 0, lossPercent: 0 };
-  const lost = Math.max(0, to.lost - from.lost);
-  const expected = lost + Math.max(0, to.packets - from.packets);
-  return {
-    kbps: Math.max(0, ((to.bytes - from.bytes) * 8) / (after.at - before.at)),
-    lossPercent: expected > 0 ? (100 * lost) / expected : 0,
-  };
+  const from = before.flows[name]?.streams;
+  let [bytes, packets, lost, streams] = [0, 0, 0, 0];
+  if (after.at <= before.at) return { kbps: 0, lossPercent: 0, streams };
+  for (const [key, now] of after.flows[name]?.streams ?? []) {
+    const then = from?.get(key) ?? { bytes: 0, packets: 0, lost: 0 };
+    bytes += Math.max(0, now.bytes - then.bytes);
+    packets += Math.max(0, now.packets - then.packets);
+    lost += Math.max(0, now.lost - then.lost);
+    streams += now.packets > then.packets ? 1 : 0;
+  }
+  return { kbps: (bytes * 8) / (after.at - before.at), lossPercent: packets + lost > 0 ? (100 * lost) / (packets + lost) : 0, streams };
+}
+
+/**
+ * What goes over all connections together, kbit/s. Pure.
+ * @param {Sample} before
+ * @param {Sample} after
+ * @returns {{ up: number, down: number }}
+ */
+export function wire(before, after) {
+  const all = { up: 0, down: 0 };
+  if (after.at <= before.at) return all;
+  for (const [connection, now] of after.wire) {
+    const then = before.wire.get(connection) ?? { sent: 0, received: 0 };
+    all.up += (Math.max(0, now.sent - then.sent) * 8) / (after.at - before.at);
+    all.down += (Math.max(0, now.received - then.received) * 8) / (after.at - before.at);
+  }
+  return all;
 }
 
 /** @type {FlowName[]} */
 const FLOWS = ['received video', 'received audio', 'sent video', 'sent audio'];
-
-/**
- * What the server says of itself that matters here. Pure.
- * @param {string} metrics As `/metrics` has them.
- * @returns {{ encoders: number, seconds: number, pictures: number }} Of pictures through the mixer: how many, and how long they took together.
- */
-export function serverSide(metrics) {
-  /** @param {string} name */
-  const value = (name) => {
-    const line = metrics.split('\n').find((row) => row.startsWith(`${name} `));
-    return line ? Number(line.slice(name.length + 1)) : 0;
-  };
-  return {
-    encoders: value('quilt_encoders{kind="video"}'),
-    seconds: value('quilt_video_latency_seconds_sum'),
-    pictures: value('quilt_video_latency_seconds_count'),
-  };
-}
 
 /** Measures while a meeting is on. */
 export class Stats {
@@ -113,92 +133,118 @@ export class Stats {
   #line = find('#stats-line', HTMLElement);
   /** @type {Sample | null} */
   #before = null;
-  /** @type {ReturnType<typeof serverSide> | null} */
-  #serverBefore = null;
+  /** Looked at by few. @type {Promise<import('./costs.js').Costs> | null} */
+  #costs = null;
   #more = find('#stats-more', HTMLElement);
+  #parts = { connection: find('#connection', HTMLElement), costs: find('#costs', HTMLElement) };
+  /** Of the listeners that the page outlives. */
+  #over = new AbortController();
+  /** The last two. @type {[Sample, Sample] | null} */
+  #last = null;
   #timer;
   #room;
   #meeting;
+  #others;
   #struggle;
 
   /**
    * @param {string} room
    * @param {import('./meeting.js').Meeting} meeting
+   * @param {() => Promise<[string, RTCStatsReport][]>} others Of the connections besides the meeting's own.
    * @param {(seen: import('./quality.js').Seen) => void} struggle Gets the pictures there were.
    */
-  constructor(room, meeting, struggle) {
+  constructor(room, meeting, others, struggle) {
     this.#room = room;
     this.#meeting = meeting;
+    this.#others = others;
     this.#struggle = struggle;
     this.#timer = setInterval(() => void this.#measure(), PERIOD_MS);
+    for (const part of /** @type {('connection' | 'costs')[]} */ (['connection', 'costs'])) {
+      find(`#${part}-tab`, HTMLElement).addEventListener('click', () => this.#choose(part), { signal: this.#over.signal });
+    }
   }
 
   close() {
     clearInterval(this.#timer);
+    this.#over.abort();
     this.#summary.textContent = '';
+    for (const part of [this.#rows, this.#more, this.#parts.costs]) part.replaceChildren();
+    this.#line.hidden = false;
+  }
+
+  /** @param {'connection' | 'costs'} chosen */
+  #choose(chosen) {
+    for (const [part, element] of Object.entries(this.#parts)) {
+      element.hidden = part !== chosen;
+      find(`#${part}-tab`, HTMLElement).setAttribute('aria-pressed', String(part === chosen));
+    }
+    void this.#draw();
   }
 
   async #measure() {
     if (document.visibilityState !== 'visible') return;
-    const report = await this.#meeting.stats().catch(() => null);
+    const [report, others] = await Promise.all([this.#meeting.stats().catch(() => null), this.#others()]);
     if (!report) return;
-    const now = sample(report.values(), performance.now());
+    const reports = [.../** @type {[string, RTCStatsReport][]} */ ([['', report]]), ...others];
+    const now = sample(reports.map(([connection, each]) => [connection, each.values()]), performance.now());
     const before = this.#before;
     this.#before = now;
     this.#struggle(now.shown);
     if (!before) return;
+    this.#last = [before, now];
     this.#summary.textContent = `↓ ${kbps(total(before, now, 'received'))}  ↑ ${kbps(total(before, now, 'sent'))}`;
-    if (!this.#panel.hidden) {
-      this.#draw(before, now);
-      await this.#ask(now);
-    }
+    if (!this.#panel.hidden) await this.#draw();
+  }
+
+  async #draw() {
+    if (!this.#last) return;
+    if (this.#parts.costs.hidden) this.#connection(...this.#last);
+    else await this.#cost(...this.#last);
+    const drawn = this.#parts.costs.hidden ? this.#rows : this.#parts.costs;
+    this.#line.hidden = drawn.firstChild !== null;
   }
 
   /**
    * @param {Sample} before
    * @param {Sample} now
    */
-  #draw(before, now) {
+  #connection(before, now) {
     const rows = FLOWS.filter((name) => now.flows[name]).map((name) => {
       const flow = now.flows[name];
-      const { kbps: bits, lossPercent } = rate(before, now, name);
-      const picture = flow?.size ? t('stats_at', { size: flow.size, fps: Math.round(flow.fps ?? 0) }) : '–';
+      const { kbps: bits, lossPercent, streams } = rate(before, now, name);
+      const size = streams > 1 ? `${streams} × ${flow?.size}` : flow?.size;
+      const picture = flow?.size ? t('stats_at', { size: size ?? '', fps: Math.round(flow.fps ?? 0) }) : streams > 1 ? `${streams} ×` : '–';
       const cells = [kbps(bits), picture, `${lossPercent.toFixed(1)} %`, flow?.codec ?? ''];
       const title = t(/** @type {import('./i18n.js').Key} */ (`stats_${name.replace(' ', '_')}`));
       return make('tr', {}, make('th', { scope: 'row' }, title), ...cells.map((text) => make('td', { dir: 'auto' }, text)));
     });
     this.#rows.replaceChildren(...rows);
-    this.#line.hidden = true;
-  }
-
-  /**
-   * The figures that are no streams; the server is asked for its own.
-   * @param {Sample} now
-   */
-  async #ask(now) {
-    const text = await fetch('/metrics').then((answer) => (answer.ok ? answer.text() : ''), () => '');
-    const here = await fetchRoom(this.#room).catch(() => null);
     const { tier, uplink } = this.#meeting;
-    const server = serverSide(text);
-    const before = this.#serverBefore;
-    this.#serverBefore = server;
-    const pictures = before ? server.pictures - before.pictures : 0;
-    const latency = before && pictures > 0 ? (server.seconds - before.seconds) / pictures : null;
     /** @type {[string, string][]} */
     const figures = [
       [t('stats_trip'), ms(now.roundTrip)],
       [t('stats_path'), now.path || t('unknown')],
-      [t('stats_latency'), ms(latency)],
       [t('stats_delay'), ms(now.buffered)],
       [t('stats_frozen'), t('stats_times', { n: now.freezes })],
-      ...(here?.encoders === undefined ? [] : [/** @type {[string, string]} */ ([t('stats_encoders_room'), String(here.encoders)])]),
-      [t('stats_encoders'), String(server.encoders)],
       [t('stats_signalling'), by(this.#meeting.path)],
       [t('stats_chat'), by(this.#meeting.chatPath)],
     ];
     if (tier) figures.push([t('stats_tier'), t('stats_tier_is', { tier: t(`quality_${tier.tier}`), why: t(`because_${tier.because}`) })]);
     if (uplink) figures.push([t('stats_asked'), uplink.height === 0 ? t('stats_hidden') : t('stats_asked_is', { n: uplink.height, fps: uplink.fps, rate: kbps(uplink.bitrate / 1000) })]);
     this.#more.replaceChildren(...figures.map(([name, value]) => make('div', {}, make('dt', {}, name), make('dd', {}, value))));
+  }
+
+  /**
+   * What the meeting costs, here and on the server.
+   * @param {Sample} before
+   * @param {Sample} now
+   */
+  async #cost(before, now) {
+    this.#costs ??= import('./costs.js').then(({ costs }) => costs(this.#room));
+    const { up, down } = wire(before, now);
+    const streams = { up: rate(before, now, 'sent video').streams, down: rate(before, now, 'received video').streams };
+    // Without the server there is nothing to say; it is asked again soon.
+    await this.#costs.then((shown) => shown.show({ up, down, streams })).catch(() => {});
   }
 }
 

@@ -5,14 +5,25 @@
  * @property {MediaStream} stream
  * @property {boolean} flows Something has come.
  * @property {() => number} level How loud they are, 0 to 1.
+ * @property {string} key No other connection's.
+ * @property {() => Promise<RTCStatsReport>} stats
  * @property {() => void} close
  */
 
 /** How long a connection may be in trouble before another takes its place, ms. */
 const TROUBLE_MS = 3_000;
 
+let keys = 0;
+
+/** What a connection is counted under. */
+export function freshKey() {
+  keys += 1;
+  return `link ${keys}`;
+}
+
 /** @implements {Link} */
 export class Taken {
+  key = freshKey();
   #pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
   #audio;
   #video;
@@ -54,6 +65,10 @@ export class Taken {
 
   level() {
     return loudness(this.#audio);
+  }
+
+  stats() {
+    return this.#pc.getStats();
   }
 
   close() {

@@ -100,6 +100,17 @@ export class Ways {
     this.#gallery.sound(on && this.#shown !== 'mixed');
   }
 
+  /**
+   * What the browser counts of the connections to others.
+   * @returns {Promise<[string, RTCStatsReport][]>}
+   */
+  async stats() {
+    const links = Object.values(this.#links).flatMap((all) => [...all.values()]);
+    // One that ended meanwhile has none.
+    const reports = links.map(async (link) => /** @type {[string, RTCStatsReport]} */ ([link.key, await link.stats()]));
+    return (await Promise.allSettled(reports)).flatMap((report) => (report.status === 'fulfilled' ? [report.value] : []));
+  }
+
   /** Where what is shown comes from. */
   get shown() {
     return this.#shown;

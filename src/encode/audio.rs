@@ -7,7 +7,7 @@ use crate::media::{AUDIO_CLOCK, AUDIO_FRAME, Kind};
 use crate::stats::{Counted, Stats, process_cpu_seconds};
 
 /// Bits a second: Opus speech is transparent for most ears from here on, in-band FEC included.
-const BITRATE: i32 = 32_000;
+pub const BITRATE: i32 = 32_000;
 /// Effort, 0 to 10. Measured for 20 ms of music and speech-like noise with FEC: 3 takes .14-.18 ms,
 /// 5 .18-.22, 9 .26-.32; without FEC .05 less. Few hear a difference at this bit rate.
 const COMPLEXITY: i32 = 5;

@@ -136,7 +136,7 @@ impl Link {
     /// Of a connection that is about to be.
     pub fn new(uplink: Arc<dyn Uplink>, stats: Arc<Stats>) -> Arc<Self> {
         Arc::new(Self {
-            wire: Arc::default(),
+            wire: Arc::new(Wire::counted(uplink.traffic())),
             uplink,
             stats,
             audio: Stream::random(AUDIO_CLOCK),

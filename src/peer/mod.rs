@@ -24,6 +24,7 @@
 //!   another ([`channel`]).
 //! - [`client`] is the other side, for the load generator and tests.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::NtpTime;
@@ -62,6 +63,7 @@ mod stun;
 mod tap;
 #[cfg(test)]
 mod tests;
+mod traffic;
 mod wire;
 
 pub use channel::Said;
@@ -71,6 +73,7 @@ pub use error::Error;
 pub use forward::Origin;
 pub use line::Ladder;
 pub use sdp::{Fragment, OneWay, SdpError, Way};
+pub use traffic::{Histogram, Passed, Traffic, Volume};
 
 /// Takes a candidate that a client trickles. It is checked and not used: the client reaches us,
 /// and its checks tell us its addresses.
@@ -142,4 +145,8 @@ pub trait Uplink: Send + Sync + 'static {
     /// The other side's line bears this rung of the [`Ladder`] and no higher one, as far as is
     /// known.
     fn line(&self, _rung: usize) {}
+    /// Where what goes over the wire is counted; asked once, as the connection begins.
+    fn traffic(&self) -> Arc<Traffic> {
+        Arc::default()
+    }
 }

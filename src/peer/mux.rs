@@ -265,7 +265,13 @@ impl MuxPort {
                 shared.stats.dropped("udp_out", 1);
                 Ok(())
             }
-            sent => sent,
+            Ok(()) => {
+                let bytes = transmit.contents.len();
+                let each = transmit.segment_size.unwrap_or(bytes).max(1);
+                self.0.wire.traffic().send(bytes, bytes.div_ceil(each));
+                Ok(())
+            }
+            failed => failed,
         }
     }
 

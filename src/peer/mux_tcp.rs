@@ -356,7 +356,10 @@ impl AsyncTcpStream for FramedStream {
             lock(&self.gate).sent(packet);
         }
         let written = match self.outgoing.try_send(Bytes::copy_from_slice(frame)) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.wire.traffic().send(frame.len(), 1);
+                Ok(())
+            }
             Err(mpsc::error::TrySendError::Full(_)) => {
                 self.stats.dropped("tcp_out", 1);
                 Ok(())

@@ -201,11 +201,13 @@ impl Tap {
             }
             let latency = now.since(passed.arrived).as_secs_f64();
             self.link.stats.forward_latency.observe(latency);
+            self.link.wire.traffic().forwarded(latency);
         }
         if let Some(picture) = outgoing.first_of {
             for arrived in &picture.arrivals {
                 let latency = now.since(*arrived).as_secs_f64();
                 self.link.stats.video_latency.observe(latency);
+                self.link.wire.traffic().mixed(latency);
             }
         }
         Some(rtp::Packet {

@@ -6,13 +6,14 @@
 //! packets over one by one through the library's channel is a loop of the driver for each.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Context;
 
 use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 
 use super::flood::Flood;
+use super::traffic::Traffic;
 use crate::clock::MediaTime;
 
 /// One per connection.
@@ -24,9 +25,23 @@ pub(super) struct Wire {
     ended: Notify,
     flood: Mutex<Flood>,
     flooded: Notify,
+    traffic: Arc<Traffic>,
 }
 
 impl Wire {
+    /// A wire whose traffic is counted there.
+    pub fn counted(traffic: Arc<Traffic>) -> Self {
+        Self {
+            traffic,
+            ..Self::default()
+        }
+    }
+
+    /// Where what goes over it is counted.
+    pub fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+
     /// Wakes the driver. Cheap; rings before it wakes count once.
     pub fn ring(&self) {
         if !self.rung.swap(true, Ordering::AcqRel) {
@@ -60,8 +75,9 @@ impl Wire {
     pub fn admit(&self, bytes: usize, at: MediaTime) -> bool {
         let mut flood = self.flood.lock().unwrap_or_else(PoisonError::into_inner);
         let admitted = flood.admit(bytes, at);
-        if !admitted {
-            self.flooded.notify_one();
+        match admitted {
+            true => self.traffic.receive(bytes),
+            false => self.flooded.notify_one(),
         }
         admitted
     }

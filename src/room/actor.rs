@@ -26,6 +26,7 @@ use crate::room::inspect::{Encoder, Inside};
 use crate::room::links::Links;
 use crate::room::mixes::{Ear, Mix};
 use crate::room::output::{Ended, Feed, Wish};
+use crate::room::running::{Costs, Running};
 use crate::room::sign::Sign;
 use crate::room::state::{Change, Effect, Event, MixPolicy, Settings, State, VideoKey, View};
 use crate::room::talk::{Refusal, Say, Step, Talk, refuse};
@@ -169,6 +170,8 @@ pub enum Command {
     End(oneshot::Sender<()>),
     /// The operator wants to look inside.
     Inspect(oneshot::Sender<Inside>),
+    /// Somebody wants to know what the meeting costs.
+    Costs(oneshot::Sender<Costs>),
     /// Whether somebody in here is a host.
     IsHost(ParticipantId, oneshot::Sender<bool>),
     /// Tell everybody this.
@@ -296,6 +299,8 @@ pub struct Room {
     shown: HashMap<MixId, (u64, MediaTime)>,
     speaking: Vec<ParticipantId>,
     links: Links,
+    /// What it costs at present.
+    running: Running,
     /// The room does without something because of the load.
     gives_way: Option<Counted>,
     /// What the room costs.
@@ -330,6 +335,7 @@ impl Room {
             shown: HashMap::new(),
             speaking: Vec::new(),
             links: Links::default(),
+            running: Running::default(),
             gives_way: None,
             account: context.ledger.open(),
             context,
@@ -489,6 +495,13 @@ impl Room {
             Command::Inspect(reply) => {
                 // Who asked may have lost patience.
                 let _ = reply.send(self.inside());
+            }
+            Command::Costs(reply) => {
+                let used = self.context.stats.budget.used.get();
+                // Before it was measured for the first time it is nothing.
+                let used = (used > 0.0).then_some(used);
+                let part = self.account.part();
+                let _ = reply.send(self.running.costs(&self.state, used, part));
             }
             Command::IsHost(id, reply) => {
                 let _ = reply.send(self.talk.floor.host(id));
@@ -797,6 +810,9 @@ impl Room {
 
     fn keep_house(&mut self) {
         self.look_at_links();
+        let passed = self.wiring.take_traffic();
+        let work = self.running.look(clock::now(), &self.state, passed);
+        self.account.does(&work);
         self.wiring.count_drops();
         // RTCP may be lost, and says nothing of how long it holds.
         let terse = self.members.iter().filter(|(_, member)| member.terse);

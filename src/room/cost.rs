@@ -177,6 +177,17 @@ pub struct Ledger {
     stats: Arc<Stats>,
     next: AtomicU64,
     rooms: Mutex<BTreeMap<u64, f64>>,
+    /// What each room costs at present.
+    present: Mutex<BTreeMap<u64, f64>>,
+}
+
+/// A room's part of what all rooms do at present.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Part {
+    /// 1 is all of it.
+    pub of_all: f64,
+    /// There is no other room.
+    pub alone: bool,
 }
 
 /// There is no room for this any more.
@@ -201,6 +212,7 @@ impl Ledger {
             stats,
             next: AtomicU64::new(0),
             rooms: Mutex::default(),
+            present: Mutex::default(),
         })
     }
 
@@ -235,6 +247,10 @@ impl Ledger {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, f64>> {
         // Every change of the map is one step.
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn present(&self) -> MutexGuard<'_, BTreeMap<u64, f64>> {
+        self.present.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn publish(&self, rooms: &BTreeMap<u64, f64>) {
@@ -275,10 +291,28 @@ impl Account {
         rooms.insert(self.room, work.cost(&self.ledger.prices));
         self.ledger.publish(&rooms);
     }
+
+    /// This is what the room does at present. It is no promise, so nothing is refused for it.
+    pub fn does(&self, work: &Work) {
+        let cost = work.cost(&self.ledger.prices);
+        self.ledger.present().insert(self.room, cost);
+    }
+
+    /// The room's part of what all rooms do at present, by what is known to cost; none: nothing is
+    /// done.
+    pub fn part(&self) -> Option<Part> {
+        let present = self.ledger.present();
+        let (own, all) = (present.get(&self.room)?, total(present.values()));
+        (all > 0.0).then(|| Part {
+            of_all: own / all,
+            alone: present.len() == 1,
+        })
+    }
 }
 
 impl Drop for Account {
     fn drop(&mut self) {
+        self.ledger.present().remove(&self.room);
         let mut rooms = self.ledger.lock();
         rooms.remove(&self.room);
         self.ledger.publish(&rooms);
@@ -328,6 +362,22 @@ mod tests {
         room.commit(&mixes(4.0));
         assert!((stats.budget.committed.get() - 0.7).abs() < 0.01);
         assert_eq!(stats.budget.refused.get(), 0);
+    }
+
+    #[test]
+    fn a_rooms_part_is_by_what_all_do_at_present() {
+        let (ledger, _) = ledger(1.0);
+        let (one, other) = (ledger.open(), ledger.open());
+        assert_eq!(one.part(), None);
+        one.does(&mixes(1.0));
+        let part = |of_all, alone| Some(Part { of_all, alone });
+        assert_eq!(one.part(), part(1.0, true));
+        other.does(&mixes(3.0));
+        assert_eq!(one.part(), part(0.25, false));
+        drop(other);
+        assert_eq!(one.part(), part(1.0, true));
+        one.does(&Work::default());
+        assert_eq!(one.part(), None);
     }
 
     #[test]

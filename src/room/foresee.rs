@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use crate::media::VideoCodec;
 use crate::room::cost::{Work, index};
-use crate::room::state::{State, VideoKey};
+use crate::room::state::{Person, State, VideoKey};
 
 /// Who is not connected yet will most likely take this.
 const CODEC: VideoCodec = VideoCodec::H264;
@@ -32,10 +32,9 @@ pub fn foresee(state: &State) -> Work {
         let Some(person) = state.people().get(&source.who) else {
             continue;
         };
-        let pixels = match (source.share, person.shares, person.video) {
-            (true, true, _) => SCREEN,
-            (false, false, true) => CAMERA,
-            _ => continue,
+        let Some(pixels) = camera_or_screen(person).filter(|_| source.share == person.shares)
+        else {
+            continue;
         };
         // Which codec it is sent in is not known here; this one is dearer.
         work.decoded[index(VideoCodec::H264)] += pixels;
@@ -54,8 +53,17 @@ pub fn foresee(state: &State) -> Work {
     work
 }
 
+/// Pixels a second of what somebody sends; none: they send no pictures.
+pub(super) fn camera_or_screen(person: &Person) -> Option<f64> {
+    match (person.shares, person.video) {
+        (true, _) => Some(SCREEN),
+        (false, true) => Some(CAMERA),
+        (false, false) => None,
+    }
+}
+
 /// Pixels a second.
-fn pixels(key: &VideoKey) -> f64 {
+pub(super) fn pixels(key: &VideoKey) -> f64 {
     f64::from(key.size.width * key.size.height) * f64::from(key.fps)
 }
 

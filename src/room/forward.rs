@@ -117,21 +117,26 @@ impl Source {
 pub struct Taker {
     uplink: Arc<Uplink>,
     id: ListenerId,
+    /// Of who takes it.
+    traffic: Arc<peer::Traffic>,
     gone: Box<dyn Fn() + Send + Sync>,
     replaced: AtomicBool,
 }
 
 impl Taker {
-    /// `who` takes what comes of `uplink`; `gone` is called when the connection is over.
+    /// `who` takes what comes of `uplink`, which is part of their `traffic`; `gone` is called when
+    /// the connection is over.
     pub fn new(
         who: ParticipantId,
         uplink: Arc<Uplink>,
+        traffic: Arc<peer::Traffic>,
         gone: Box<dyn Fn() + Send + Sync>,
     ) -> Arc<Self> {
         let id = ListenerId(who.0.into());
         Arc::new(Self {
             uplink,
             id,
+            traffic,
             gone,
             replaced: AtomicBool::new(false),
         })
@@ -173,6 +178,10 @@ impl peer::Uplink for Taker {
 
     fn bandwidth(&self, _bits_per_second: u64) {
         // What is sent is measured by ourselves.
+    }
+
+    fn traffic(&self) -> Arc<peer::Traffic> {
+        self.traffic.clone()
     }
 }
 

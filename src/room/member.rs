@@ -102,7 +102,8 @@ impl Member {
                 let _ = room.try_send(Command::Drop { id, from });
             }
         });
-        let taker = Taker::new(id, uplink, gone);
+        let traffic = self.uplink.as_ref().map(|own| own.traffic().clone());
+        let taker = Taker::new(id, uplink, traffic.unwrap_or_default(), gone);
         let (uplink, sdp) = (taker.clone(), offer.text());
         let (peer, answer) = match self.engine.accept(&sdp, options, uplink).await {
             Ok(accepted) => accepted,

@@ -10,7 +10,8 @@
 //! room is [`inspect`]'s. [`foresee`] says what a room will have to do and [`cost`] what that costs,
 //! before somebody is let in; [`load`] watches the processor, and [`budget`] is what a room does
 //! without for it; [`demand`] is what senders are asked for. Which way the media goes is
-//! [`topology`]'s to say, and what is sent where it is forwarded [`common_codec`]'s.
+//! [`topology`]'s to say, what is sent where it is forwarded [`common_codec`]'s, and what the
+//! meeting costs while it runs [`running`]'s.
 
 pub mod activity;
 pub mod actor;
@@ -32,6 +33,7 @@ pub mod mixes;
 mod names;
 pub mod output;
 pub mod registry;
+pub mod running;
 pub mod sign;
 pub mod speaker;
 pub mod stage;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio::time::error::Elapsed;
 
 use crate::clock;
 use crate::id::{DisplayName, OutputId, ParticipantId, RoomName, SessionKey};
@@ -19,6 +20,7 @@ use crate::room::foresee::foresee;
 use crate::room::inspect::Inside;
 use crate::room::member::Member;
 use crate::room::output::{self, Output};
+use crate::room::running::Costs;
 use crate::room::state::{Change, Event, Settings, State};
 use crate::room::talk::{Refusal, Say, refuse};
 use crate::room::wiring::Context;
@@ -278,6 +280,21 @@ impl Registry {
         };
         let insides = join_all(rooms.into_iter().map(ask)).await;
         insides.into_iter().flatten().collect()
+    }
+
+    /// What an open room costs at present, if it answers within `patience`. None: it is not open.
+    pub async fn costs(
+        &self,
+        room: &RoomName,
+        patience: Duration,
+    ) -> Option<Result<Costs, Elapsed>> {
+        let commands = self.lock().get(room)?.handle.commands.clone();
+        let asked = async {
+            let (reply, costs) = oneshot::channel();
+            commands.send(Command::Costs(reply)).await.ok()?;
+            costs.await.ok()
+        };
+        tokio::time::timeout(patience, asked).await.transpose()
     }
 
     /// One room, if it is open.

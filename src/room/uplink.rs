@@ -61,6 +61,7 @@ pub struct Uplink {
     source: Source,
     /// What it is to be encoded with.
     codec: Mutex<Option<VideoCodec>>,
+    traffic: Arc<peer::Traffic>,
 }
 
 /// A decoder, or the packets that wait for one.
@@ -179,6 +180,7 @@ impl Uplink {
             meter: Mutex::default(),
             source: Source::default(),
             codec: Mutex::default(),
+            traffic: Arc::default(),
         }
     }
 
@@ -247,6 +249,11 @@ impl Uplink {
         self.source.end();
     }
 
+    /// What goes over the wire to and from this participant, on all of their connections.
+    pub fn traffic(&self) -> &Arc<peer::Traffic> {
+        &self.traffic
+    }
+
     /// What there is to take as it is.
     pub fn source(&self) -> &Source {
         &self.source
@@ -294,6 +301,7 @@ impl peer::Uplink for Uplink {
         }
         match kind {
             Kind::Video => {
+                self.traffic.picture();
                 self.video.packet(packet, video::Decoder::push);
             }
             Kind::Audio => {
@@ -337,6 +345,10 @@ impl peer::Uplink for Uplink {
 
     fn line(&self, rung: usize) {
         (self.tell)(UplinkEvent::Line(rung));
+    }
+
+    fn traffic(&self) -> Arc<peer::Traffic> {
+        self.traffic.clone()
     }
 }
 

@@ -18,7 +18,7 @@ use crate::media::{
 };
 use crate::mix;
 use crate::mix::plan::{self, MixEvent, MixId};
-use crate::peer::Peer;
+use crate::peer::{Passed, Peer};
 use crate::room::budget::Step;
 use crate::room::codecs::Codecs;
 use crate::room::cost::Ledger;
@@ -272,6 +272,14 @@ impl Wiring {
         let seats = self.seats.iter().filter(|(_, seat)| seat.peer.is_some());
         seats
             .map(|(id, seat)| (*id, seat.uplink.take_reception()))
+            .collect()
+    }
+
+    /// What went over everybody's wires since the last call.
+    pub fn take_traffic(&self) -> Vec<(ParticipantId, Passed)> {
+        let seats = self.seats.iter();
+        seats
+            .map(|(id, seat)| (*id, seat.uplink.traffic().take()))
             .collect()
     }
 

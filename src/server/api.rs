@@ -14,6 +14,7 @@ use crate::room::actor::Summary;
 use crate::room::cost::Full;
 use crate::room::event::Change;
 use crate::room::registry::Phase;
+use crate::room::running::Costs;
 use crate::server::administered::Administered;
 use crate::server::auth::{Denied, Role, TOKEN_MAX_AGE};
 use crate::server::{App, security};
@@ -21,6 +22,9 @@ use crate::server::{App, security};
 /// When to try again where there is no room now: a restart is over by then, and some meeting may
 /// be.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// How long a room may take to say what it costs. It takes microseconds, unless it hangs.
+const ROOM_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A refusal in the shape of RFC 9457.
 #[derive(Debug, Serialize)]
@@ -139,6 +143,25 @@ pub async fn room(State(app): State<App>, Path(room): Path<String>) -> Result<Re
         .summary(&name)
         .ok_or_else(|| Problem::not_found("nobody is in this room"))?;
     Ok(Json(RoomEntry { name, summary }).into_response())
+}
+
+#[derive(Serialize)]
+struct RoomCosts {
+    name: RoomName,
+    #[serde(flatten)]
+    costs: Costs,
+}
+
+/// `GET /api/rooms/{room}/costs`
+pub async fn costs(State(app): State<App>, Path(room): Path<String>) -> Result<Response, Problem> {
+    let name = room_name(&room)?;
+    let asked = app.rooms.costs(&name, ROOM_PATIENCE).await;
+    let asked = asked.ok_or_else(|| Problem::not_found("nobody is in this room"))?;
+    let costs = asked.map_err(|_| {
+        let detail = "the room did not answer in time".to_owned();
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+    })?;
+    Ok(Json(RoomCosts { name, costs }).into_response())
 }
 
 /// `PATCH /api/rooms/{room}`

@@ -59,7 +59,7 @@ impl Pages {
         }
     }
 
-    async fn respond(&self, path: &str, request: &HeaderMap) -> Response {
+    pub(super) async fn respond(&self, path: &str, request: &HeaderMap) -> Response {
         let Some((mut data, mut etag)) = self.read(path).await else {
             return Problem::not_found("there is no such page").into_response();
         };

@@ -17,6 +17,7 @@ mod outputs;
 mod parcels;
 mod post;
 mod recordings;
+mod report;
 mod seats;
 pub mod secret;
 mod security;
@@ -55,6 +56,7 @@ pub use events::Lines;
 pub use files::Pages;
 pub use listen::{Limits, Listener};
 pub use parcels::Parcels;
+pub use report::Report;
 pub use seats::Seats;
 pub use whip::Sessions;
 
@@ -104,6 +106,8 @@ pub struct App {
     pub hls_origins: Arc<[String]>,
     /// What rooms are pushed to.
     pub outputs: Arc<push::Desk>,
+    /// What each topology costs, as it was measured here.
+    pub report: Arc<Report>,
 }
 
 /// How others reach this server, as far as it knows: what the page on sharing explains.
@@ -146,6 +150,9 @@ pub fn router(app: App) -> Router {
         .route("/r/{room}", get(files::meeting))
         .route("/help/share", get(files::share))
         .route("/admin", get(files::admin))
+        .route("/tradeoff", get(report::page))
+        .route("/tradeoff.json", get(report::json))
+        .route("/tradeoff.csv", get(report::csv))
         .route("/static/{*path}", get(files::asset))
         .route("/healthz", get(api::health))
         .route("/metrics", get(api::metrics))
@@ -155,6 +162,7 @@ pub fn router(app: App) -> Router {
         .route("/api/admin", get(admin::overview))
         .route("/api/admin/pipelines/{number}", get(admin::graph))
         .route("/api/rooms/{room}", room)
+        .route("/api/rooms/{room}/costs", get(api::costs))
         .route("/api/rooms/{room}/people/{id}", delete(admin::dismiss))
         .route("/api/rooms/{room}/tokens", post(api::token))
         .route("/api/rooms/{room}/host", post(api::host))

@@ -8,7 +8,8 @@ import { backoff } from '../../web/meeting.js';
 import { readOptions, roomOf } from '../../web/options.js';
 import { whoIsIn } from '../../web/rooms.js';
 import { judge } from '../../web/share.js';
-import { rate, sample, serverSide } from '../../web/stats.js';
+import { computed } from '../../web/costs.js';
+import { rate, sample, wire } from '../../web/stats.js';
 import { browserOf, explain } from '../../web/trouble.js';
 
 test('the address sets the options', () => {
@@ -117,18 +118,45 @@ test('rates and losses come out of two reports', () => {
     { id: 'P', type: 'candidate-pair', currentRoundTripTime: 0.012, localCandidateId: 'L' },
     { id: 'L', type: 'local-candidate', protocol: 'udp' },
   ];
-  const before = sample(report(1000, 100, 0), 0);
-  const after = sample(report(376_000, 190, 10), 2000);
-  assert.deepEqual(rate(before, after, 'received video'), { kbps: 1500, lossPercent: 10 });
-  assert.deepEqual(rate(before, after, 'sent video'), { kbps: 0, lossPercent: 0 });
-  assert.deepEqual(after.flows['received video'], { bytes: 376_000, packets: 190, lost: 10, fps: 25, size: '1280×720', codec: 'H264' });
+  const before = sample([['', report(1000, 100, 0)]], 0);
+  const after = sample([['', report(376_000, 190, 10)]], 2000);
+  assert.deepEqual(rate(before, after, 'received video'), { kbps: 1500, lossPercent: 10, streams: 1 });
+  assert.deepEqual(rate(before, after, 'sent video'), { kbps: 0, lossPercent: 0, streams: 0 });
+  const streams = new Map([[' I', { bytes: 376_000, packets: 190, lost: 10 }]]);
+  assert.deepEqual(after.flows['received video'], { streams, fps: 25, size: '1280×720', codec: 'H264' });
   assert.deepEqual([after.roundTrip, after.path, after.freezes], [0.012, 'UDP', 1]);
+  assert.deepEqual(wire(before, after), { up: 0, down: 1500 }, 'without a count of all there is media');
 });
 
-test('what the server says of itself is read from its metrics', () => {
-  const text = '# TYPE quilt_encoders gauge\nquilt_encoders{kind="video"} 3\nquilt_encoders{kind="audio"} 2\nquilt_video_latency_seconds_sum 1.5\nquilt_video_latency_seconds_count 50\n# EOF\n';
-  assert.deepEqual(serverSide(text), { encoders: 3, seconds: 1.5, pictures: 50 });
-  assert.deepEqual(serverSide(''), { encoders: 0, seconds: 0, pictures: 0 });
+test('all connections count, whoever comes and goes, and what stands still does not', () => {
+  const report = (bytes, trip, width = 640) => [
+    { id: 'I', type: 'inbound-rtp', kind: 'video', bytesReceived: bytes, packetsReceived: bytes / 1000, framesPerSecond: width === 640 ? 25 : 0, frameWidth: width, frameHeight: 360, framesDecoded: 10 },
+    { id: 'O', type: 'outbound-rtp', kind: 'video', bytesSent: bytes / 2, packetsSent: bytes / 1000 },
+    { id: 'T', type: 'transport', selectedCandidatePairId: 'P', bytesSent: bytes, bytesReceived: bytes + 100 },
+    { id: 'P', type: 'candidate-pair', currentRoundTripTime: trip },
+  ];
+  const before = sample([['', report(50_000, 0.01, 1280)], ['a', report(900_000, 0.02)], ['b', report(100_000, 0.02)]], 0);
+  // The main connection rests, the large one went, another came.
+  const after = sample([['', report(50_000, 0.01, 1280)], ['b', report(200_000, 0.04)], ['c', report(25_000, 0.02)]], 1000);
+  assert.deepEqual(rate(before, after, 'received video'), { kbps: 1000, lossPercent: 0, streams: 2 });
+  assert.deepEqual(rate(before, after, 'sent video'), { kbps: 500, lossPercent: 0, streams: 2 });
+  const { up, down } = wire(before, after);
+  assert.deepEqual([up, Math.round(down)], [1000, 1001]);
+  assert.equal(after.flows['received video'].size, '640×360');
+  assert.deepEqual([after.roundTrip, after.shown.decoded], [0.04, 30]);
+  assert.deepEqual(wire(after, after), { up: 0, down: 0 });
+});
+
+test('in a mesh it is this page’s own streams from which it is computed what others would need', () => {
+  const need = { uplinks: 1, downlinks: 3, client_kbps_up: null, client_kbps_down: null, server_kbps_in: null, server_kbps_out: null };
+  const mcu = { ...need, topology: 'mcu', downlinks: 1, client_kbps_down: 1200, server_kbps_out: 4800 };
+  const told = { topology: 'mesh', computed: [{ ...need, topology: 'sfu' }, mcu] };
+  const mine = { up: 900, down: 800, streams: { up: 3, down: 3 } };
+  const [sfu, mixed] = computed(told, mine);
+  assert.deepEqual([sfu.client_kbps_up, sfu.client_kbps_down, sfu.server_kbps_in, sfu.server_kbps_out], [300, 900, 1200, 3600]);
+  assert.deepEqual([mixed.client_kbps_up, mixed.client_kbps_down, mixed.server_kbps_in, mixed.server_kbps_out], [300, 1200, 1200, 4800]);
+  assert.deepEqual(computed({ ...told, topology: 'sfu' }, mine), told.computed, 'elsewhere the server knows');
+  assert.deepEqual(computed(told, { ...mine, streams: { up: 0, down: 3 } }), told.computed, 'nothing is sent');
 });
 
 test('what others miss is judged from how the page came and what is set', () => {

@@ -7,9 +7,13 @@ import { choose, fill, isolate, LANGUAGES, t } from '../../web/i18n.js';
 const web = new URL('../../web/', import.meta.url);
 const languages = Object.fromEntries(await Promise.all(Object.keys(LANGUAGES).map(async (language) => {
   const { words } = await import(`../../web/words/${language}.js`);
-  const { words: more } = await import(`../../web/words/operator/${language}.js`);
-  for (const key of Object.keys(more)) assert.ok(!(key in words), `${language}.${key} is there twice`);
-  return [language, { ...words, ...more }];
+  const all = { ...words };
+  for (const part of ['operator', 'costs']) {
+    const { words: more } = await import(`../../web/words/${part}/${language}.js`);
+    for (const key of Object.keys(more)) assert.ok(!(key in all), `${language}.${key} is there twice`);
+    Object.assign(all, more);
+  }
+  return [language, all];
 })));
 const forms = (entry) => (typeof entry === 'string' ? [entry] : Object.values(entry));
 const gaps = (text) => [...text.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
@@ -45,7 +49,7 @@ test('a text with a number has every plural form of its language, or needs only 
 });
 
 test('the pages ask only for words that there are', () => {
-  for (const page of ['index.html', 'room.html', 'share.html', 'admin.html']) {
+  for (const page of ['index.html', 'room.html', 'share.html', 'admin.html', 'tradeoff.html']) {
     const html = fs.readFileSync(new URL(page, web), 'utf8');
     const keys = [...html.matchAll(/data-t(?:-label|-title|-placeholder)?="(\w+)"/g)].map(([, key]) => key);
     assert.ok(keys.length > 2, page);
@@ -55,7 +59,7 @@ test('the pages ask only for words that there are', () => {
 
 test('no word is kept that no file asks for', () => {
   const sources = fs.readdirSync(web).filter((name) => /\.(js|html)$/.test(name)).map((name) => fs.readFileSync(new URL(name, web), 'utf8')).join('\n');
-  const built = /^(state_|layout_(grid|speaker|solo|presentation)|bye_|help_|trouble_missing_|trouble_busy_|the_(camera|microphone|both)|share_(fine|missing|perhaps|trying|[a-z]+_(fine|not))|key_|stats_(received|sent)_|quality_|because_|way_|come_|thumbs|clap|heart|laugh|wow|party)/;
+  const built = /^(state_|layout_(grid|speaker|solo|presentation)|bye_|help_|trouble_missing_|trouble_busy_|the_(camera|microphone|both)|share_(fine|missing|perhaps|trying|[a-z]+_(fine|not))|key_|stats_(received|sent)_|quality_|costs_(mesh|sfu|mcu|way_|seen_)|because_|way_|come_|thumbs|clap|heart|laugh|wow|party)/;
   for (const key of Object.keys(languages.en)) {
     if (!built.test(key)) assert.match(sources, new RegExp(`['"]${key}['"]`), key);
   }

@@ -143,7 +143,6 @@ export const words = {
   quality_high: 'High',
   quality_medium: 'Medium',
   quality_audio: 'Sound only',
-  stats_encoders_room: 'Picture encoders for this room',
   stats_tier: 'Quality received',
   stats_tier_is: '{tier} ({why})',
   because_chosen: 'chosen',
@@ -337,6 +336,8 @@ export const words = {
   trouble_other: 'The browser could not start {devices} ({reason}).',
 
   // Statistics
+  stats_connection: 'My connection',
+  stats_costs: 'Costs',
   stats_stream: 'Stream',
   stats_rate: 'Rate',
   stats_picture: 'Picture',
@@ -354,12 +355,11 @@ export const words = {
   stats_times: { one: '{n} time', other: '{n} times' },
   stats_delay: 'Waiting in the browser',
   stats_ms: '{n} ms',
-  stats_latency: 'Through the mixer',
-  stats_encoders: 'Picture encoders on the server',
   stats_signalling: 'Messages by',
   stats_by_http: 'HTTP, for the network refuses WebSockets',
   stats_chat: 'Chat by',
   stats_by_channel: 'Data channel',
   unknown: 'unknown',
   share_link: 'Can others reach this server?',
+  tradeoff_link: 'Mesh, SFU or MCU: what each costs',
 };

@@ -293,6 +293,7 @@ export function probe() {
               framesDecoded: entry.framesDecoded,
               keyframes: entry.keyFramesDecoded,
               packetsReceived: entry.packetsReceived,
+              bytesReceived: entry.bytesReceived,
               freezeCount: entry.freezeCount,
               width: entry.frameWidth,
               height: entry.frameHeight,

@@ -27,6 +27,7 @@ export const words = {
   admin_rooms: 'الاجتماعات',
   admin_cpu: 'المعالج، من نواة واحدة',
   admin_memory: 'الذاكرة',
+  stats_encoders: 'مرمّزات الصورة على الخادم',
   admin_decoders: 'مفككات ترميز الصورة',
   admin_listeners: 'البث المرسل',
   admin_late: 'صور مُزجت متأخرة',

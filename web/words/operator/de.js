@@ -27,6 +27,7 @@ export const words = {
   admin_rooms: 'Treffen',
   admin_cpu: 'Prozessor, von einem Kern',
   admin_memory: 'Speicher',
+  stats_encoders: 'Bild-Encoder auf dem Server',
   admin_decoders: 'Bild-Decoder',
   admin_listeners: 'Gesendete Ströme',
   admin_late: 'Zu spät gemischte Bilder',

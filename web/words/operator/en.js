@@ -28,6 +28,7 @@ export const words = {
   admin_rooms: 'Meetings',
   admin_cpu: 'Processor, of one core',
   admin_memory: 'Memory',
+  stats_encoders: 'Picture encoders on the server',
   admin_decoders: 'Picture decoders',
   admin_listeners: 'Streams sent',
   admin_late: 'Pictures mixed late',

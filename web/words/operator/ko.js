@@ -27,6 +27,7 @@ export const words = {
   admin_rooms: '회의',
   admin_cpu: '프로세서 (코어 하나 기준)',
   admin_memory: '메모리',
+  stats_encoders: '서버의 영상 인코더',
   admin_decoders: '영상 디코더',
   admin_listeners: '보내는 스트림',
   admin_late: '늦게 합쳐진 화면',
