@@ -21,7 +21,8 @@ pub const LISTENER_QUEUE: usize = 25;
 /// fan-out moves only the sending end.
 pub type Receiver<T> = mpsc::Receiver<Arc<T>>;
 
-/// The sending end of a listener, held by the one fan-out it is attached to.
+/// The sending end of a listener, held by the one fan-out it is attached to; while it moves from one
+/// to another without a gap, each has one.
 #[derive(Debug)]
 pub struct Listener<T> {
     queue: mpsc::Sender<Arc<T>>,
@@ -121,6 +122,22 @@ impl<T: Fanned> Fanout<T> {
         self.lock().remove(&id)
     }
 
+    /// Another sending end of the same listener, which starts anew elsewhere.
+    pub fn twin(&self, id: ListenerId) -> Option<Listener<T>> {
+        let listeners = self.lock();
+        let listener = listeners.get(&id)?;
+        Some(Listener {
+            queue: listener.queue.clone(),
+            waiting: true,
+            strict: listener.strict.clone(),
+        })
+    }
+
+    /// Whether this one listens.
+    pub fn has(&self, id: ListenerId) -> bool {
+        self.lock().contains_key(&id)
+    }
+
     /// Lets go of everybody.
     pub fn clear(&self) {
         self.lock().clear();
@@ -194,6 +211,27 @@ mod tests {
         assert!(slow_end.try_recv().is_err());
         fanout.send(&Arc::new(Item(true)));
         assert!(slow_end.try_recv().is_ok());
+    }
+
+    #[test]
+    fn a_listener_moves_without_a_gap() {
+        let [from, to] = [Fanout::<Item>::default(), Fanout::default()];
+        let (listener, mut receiver) = listener();
+        let id = ListenerId(1);
+        from.attach(id, listener);
+        from.send(&Arc::new(Item(true)));
+        to.attach(id, from.twin(id).expect("it listens"));
+        assert!(to.has(id) && from.has(id));
+        assert!(to.send(&Arc::new(Item(false))), "it waits for a start");
+        from.send(&Arc::new(Item(false)));
+        to.send(&Arc::new(Item(true)));
+        from.detach(id);
+        assert!(from.twin(id).is_none());
+        let heard = std::iter::from_fn(|| receiver.try_recv().ok());
+        assert_eq!(
+            heard.map(|item| item.0).collect::<Vec<_>>(),
+            [true, false, true]
+        );
     }
 
     #[test]

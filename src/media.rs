@@ -177,6 +177,36 @@ pub enum Rotation {
     R270,
 }
 
+/// A copy of somebody's picture: some clients send two, so that nobody gets more than is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Layer {
+    /// Half as wide and half as high.
+    Half,
+    /// All of it; the only one of most clients.
+    #[default]
+    Whole,
+}
+
+impl Layer {
+    /// The smaller first.
+    pub const ALL: [Self; 2] = [Self::Half, Self::Whole];
+
+    /// What RTP calls it (RID, RFC 8852).
+    pub const fn rid(self) -> &'static str {
+        match self {
+            Self::Half => "h",
+            Self::Whole => "f",
+        }
+    }
+
+    /// What RTP calls so.
+    pub fn of_rid(rid: &[u8]) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|layer| layer.rid().as_bytes() == rid)
+    }
+}
+
 /// Which way the media of a room goes. The later ones do more for the clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -317,6 +347,8 @@ impl Fanned for EncodedAudio {
 pub struct ForwardedPacket {
     /// As it came.
     pub packet: RtpPacket,
+    /// Of which copy of the picture.
+    pub layer: Layer,
     /// Of its payload; none: Opus.
     pub codec: Option<VideoCodec>,
     /// The first packet of a picture from which a decoder can start.

@@ -13,7 +13,9 @@
 //! A conversation: `join` (once; a second one is an error), `offer` (again for renegotiation and
 //! ICE restart), `candidate` (trickle, optional), `media` when a device is muted or unmuted, `view`
 //! and `quality` when somebody wishes to see something else, `share` when the track becomes a
-//! screen or the camera again, `leave`. In between `chat`, `react`, `hand`, and for hosts
+//! screen or the camera again, `leave`. `take` and
+//! `drop` where somebody's uplink is wanted as it is, and `sizes` for how large those are shown. In
+//! between `chat`, `react`, `hand`, and for hosts
 //! `moderate`, `configure` and `record`: what the server makes of a host's word (nobody hears whom
 //! they muted) holds whatever the page of the
 //! other one does. The socket's end is a leave. The server pings every 5 s (WebSocket ping frames)
@@ -212,6 +214,12 @@ pub enum Command {
     Drop {
         /// Whose.
         from: ParticipantId,
+    },
+    /// How large those are shown who are taken as they are. Who is absent is shown as before; of whom
+    /// nothing was ever said, the largest picture that there is comes.
+    Sizes {
+        /// Lines on the screen, by whose picture it is; 0: it is not on show.
+        lines: BTreeMap<ParticipantId, u32>,
     },
     /// Bring this to somebody's page, to arrange a connection without the server; both have to
     /// agree to that, and the room to be a mesh.
@@ -608,6 +616,10 @@ pub struct Uplink {
     pub fps: u32,
     /// Bits a second.
     pub bitrate: u32,
+    /// A copy of it of half the size is wanted, too, whatever the rest says: a stream of its own with
+    /// the RID `h` (RFC 8853), beside `f`, where the offer had both.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub half: bool,
     /// How it is to be encoded: what everybody can decode who takes it as it is. If that is not the
     /// first codec of the last answer, another `offer` is answered with it; none: as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]

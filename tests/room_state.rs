@@ -172,6 +172,7 @@ impl World {
                     self.planned = newest.map(|a| a.layout).max().unwrap_or(self.planned);
                 }
                 Effect::Announce | Effect::Uplink(..) | Effect::Codec(_) => {}
+                Effect::Layer { .. } => {}
                 Effect::Tier(who) => {
                     let given = state.given(*who).expect("somebody");
                     self.given.insert(*who, given.tier);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quilt::clock::MediaTime;
 use quilt::id::{DisplayName, OutputId, ParticipantId};
-use quilt::media::{Downlink, Kind, Quality, Tier, Topology, TopologyPolicy, VideoCodec};
+use quilt::media::{Downlink, Kind, Layer, Quality, Tier, Topology, TopologyPolicy, VideoCodec};
 use quilt::room::common_codec::Abilities;
 use quilt::room::output::Wish;
 use quilt::room::state::{Change, Effect, Event, Settings, State, View};
@@ -235,7 +235,11 @@ fn what_is_forwarded_is_what_all_can_decode() {
     let [ann, ben] = people;
     for id in people {
         let codecs = able(true);
-        room.apply(Event::Able { id, codecs });
+        room.apply(Event::Able {
+            id,
+            codecs,
+            layered: false,
+        });
     }
     assert_eq!(room.state.codec(), None, "nothing is forwarded yet");
     let take = |id, from, on| Event::Take { id, from, on };
@@ -245,7 +249,14 @@ fn what_is_forwarded_is_what_all_can_decode() {
     let cid = room.join(3, forwarded());
     assert_eq!(room.state.codec(), Some(VideoCodec::H264));
     let codecs = able(false);
-    let effects = room.state.apply(room.now, Event::Able { id: cid, codecs });
+    let effects = room.state.apply(
+        room.now,
+        Event::Able {
+            id: cid,
+            codecs,
+            layered: false,
+        },
+    );
     assert!(effects.contains(&Effect::Codec(Some(VideoCodec::Vp8))));
     room.apply(Event::Left { id: cid });
     assert_eq!(
@@ -255,6 +266,91 @@ fn what_is_forwarded_is_what_all_can_decode() {
     );
     room.apply(take(ann, ben, false));
     assert_eq!(room.state.codec(), None);
+}
+
+/// What was last ordered for `who` of `from`.
+fn ordered(effects: &[Effect], of: [ParticipantId; 2]) -> Option<(Layer, Layer)> {
+    let mut orders = effects.iter().filter_map(|effect| match effect {
+        Effect::Layer {
+            who,
+            from,
+            layer,
+            best,
+        } if [*who, *from] == of => Some((*layer, *best)),
+        _ => None,
+    });
+    orders.next_back()
+}
+
+#[test]
+fn who_shows_somebody_small_or_has_a_narrow_line_gets_the_small_copy() {
+    use Layer::{Half, Whole};
+    let mut room = Room::new(TopologyPolicy::Sfu);
+    let [ann, ben, cid] = [1, 2, 3].map(|n| room.join(n, forwarded()));
+    let codecs = Abilities {
+        h264: true,
+        vp8: true,
+    };
+    room.apply(Event::Able {
+        id: cid,
+        codecs,
+        layered: true,
+    });
+    for id in [ann, ben] {
+        let (from, on) = (cid, true);
+        let effects = room.apply(Event::Take { id, from, on });
+        assert_eq!(ordered(&effects, [id, cid]), Some((Whole, Whole)));
+    }
+    // Until the whole comes, the small one is to.
+    let demand = room.state.demand(cid).expect("sends");
+    assert!(demand.half && demand.height > 0, "{demand:?}");
+    let live = |live| Event::Copies { id: cid, live };
+    let effects = room.apply(live([true, false]));
+    assert_eq!(ordered(&effects, [ann, cid]), Some((Half, Whole)));
+    let effects = room.apply(live([true, true]));
+    assert_eq!(ordered(&effects, [ann, cid]), Some((Whole, Whole)));
+    room.wait(6);
+    let demand = room.state.demand(cid).expect("sends");
+    assert!(!demand.half && demand.height > 0, "{demand:?}");
+
+    // Ann makes her window small, and large again; Ben gets the whole all the time.
+    let sizes = |id, lines| {
+        let lines = [(cid, lines)].into();
+        Event::Sizes { id, lines }
+    };
+    assert_eq!(ordered(&room.apply(sizes(ann, 120)), [ann, cid]), None);
+    room.now = room.now.plus(Duration::from_secs(3));
+    let effects = room.apply(Event::Wake);
+    assert_eq!(ordered(&effects, [ann, cid]), Some((Half, Half)));
+    assert_eq!(ordered(&effects, [ben, cid]), None);
+    let demand = room.state.demand(cid).expect("sends");
+    assert!(demand.half && demand.height > 0, "{demand:?}");
+    let effects = room.apply(sizes(ann, 500));
+    assert_eq!(ordered(&effects, [ann, cid]), Some((Whole, Whole)));
+
+    // Ben's line gets narrow.
+    let line = |bears| Event::TakenLine {
+        id: ben,
+        from: cid,
+        bears,
+    };
+    let effects = room.apply(line(Half));
+    assert_eq!(ordered(&effects, [ben, cid]), Some((Half, Whole)));
+    assert_eq!(ordered(&effects, [ann, cid]), None);
+    let effects = room.apply(line(Whole));
+    assert_eq!(ordered(&effects, [ben, cid]), Some((Whole, Whole)));
+
+    // Where all show it small, nothing else is asked for.
+    room.apply(sizes(ann, 100));
+    room.apply(sizes(ben, 100));
+    room.wait(3);
+    room.wait(6);
+    let demand = room.state.demand(cid).expect("sends");
+    assert!(demand.half && demand.height == 0, "{demand:?}");
+
+    // A screen is whole.
+    let effects = room.apply(Event::Share { id: cid, on: true });
+    assert_eq!(ordered(&effects, [ann, cid]), Some((Whole, Whole)));
 }
 
 #[test]

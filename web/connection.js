@@ -2,7 +2,7 @@
 
 import { Flow, LOOK_MS, SILENT_MS } from './flow.js';
 import { Lost } from './signalling.js';
-import { encoding } from './uplink.js';
+import { encodings } from './uplink.js';
 
 /**
  * @typedef {import('./media.js').Kind} Kind
@@ -23,6 +23,8 @@ import { encoding } from './uplink.js';
 
 /** Least time between two ICE restarts: one must have the time to succeed. */
 const RESTART_GAP_MS = 2_500;
+/** Names of the whole picture and of its small copy. Two, for Chromium makes no more of 640x360. */
+const RIDS = ['f', 'h'];
 /** How long to go without a connection before joining anew is the better hope. */
 const GIVE_UP_MS = 15_000;
 
@@ -38,6 +40,8 @@ export class Connection {
   #encoded = Promise.resolve();
   /** Candidates that must not overtake their offer. @type {RTCIceCandidate[] | null} */
   #early = [];
+  /** How it encodes. @type {readonly import('./uplink.js').Encoding[] | undefined} */
+  #how;
   /** What this page was asked to send. @type {VideoCodec | undefined} */
   #codec;
   #restarted = -Infinity;
@@ -66,7 +70,7 @@ export class Connection {
     const video = this.#pc.addTransceiver('video', {
       direction,
       streams,
-      ...(setup.view ? {} : { sendEncodings: [encoding('camera', null, 0)] }),
+      ...(setup.view ? {} : { sendEncodings: RIDS.map((rid, n) => ({ rid, ...encodings('camera', null, 0)[n] })) }),
     });
     this.#talk = this.#pc.createDataChannel('talk');
     this.#talk.onmessage = ({ data }) => setup.onmessage?.(String(data));
@@ -97,17 +101,21 @@ export class Connection {
 
   /**
    * Encodes the video so from now on.
-   * @param {import('./uplink.js').Encoding} how
+   * @param {readonly import('./uplink.js').Encoding[]} all The whole picture, and its small copy.
    */
-  encode(how) {
+  encode(all) {
+    this.#how = all;
     // One at a time: parameters that were read before the last change are refused.
     this.#encoded = this.#encoded.then(async () => {
       const { sender } = this.#transceivers.video;
       const parameters = sender.getParameters();
-      const [encoding] = parameters.encodings;
-      if (!encoding || Object.entries(how).every(([name, value]) => Reflect.get(encoding, name) === value)) return;
-      Object.assign(encoding, how);
-      await sender.setParameters(parameters);
+      const changed = parameters.encodings.filter((encoding, n) => {
+        const how = all[n] ?? {};
+        if (Object.entries(how).every(([name, value]) => Reflect.get(encoding, name) === value)) return false;
+        Object.assign(encoding, how);
+        return true;
+      });
+      if (changed.length > 0) await sender.setParameters(parameters);
     }).catch(() => {}); // It is some bits more then, or this connection is over.
   }
 
@@ -197,6 +205,8 @@ export class Connection {
     for (const candidate of early) this.#trickle(candidate);
     const { sdp } = await answered;
     await this.#pc.setRemoteDescription({ type: 'answer', sdp });
+    // The answer says of each size what the offer said, which may be over.
+    if (this.#how) this.encode(this.#how);
   }
 
   /** @param {RTCIceCandidate} candidate */

@@ -17,10 +17,12 @@ export class Gallery {
   #root = find('#gallery', HTMLElement);
   #hooks;
   #muted = false;
+  #watching = new ResizeObserver(() => this.#hooks.resized());
 
   /**
    * @param {object} hooks
    * @param {(id: string, button: HTMLElement) => void} hooks.menu
+   * @param {() => void} hooks.resized Pictures are shown larger or smaller.
    * @param {(resume: () => void) => void} hooks.blocked The browser wants a click before there is sound.
    */
   constructor(hooks) {
@@ -39,6 +41,7 @@ export class Gallery {
 
   hide() {
     this.#root.hidden = true;
+    this.#watching.disconnect();
     for (const video of this.#videos()) video.srcObject = null;
     this.#root.replaceChildren();
     document.body.classList.remove('in-gallery');
@@ -48,6 +51,15 @@ export class Gallery {
   sound(on) {
     this.#muted = !on;
     for (const video of this.#videos()) video.muted = !on;
+  }
+
+  /** Lines that each picture has on the screen, by whose it is. @returns {Record<string, number>} */
+  lines() {
+    const shown = [...this.#root.children].filter((tile) => tile instanceof HTMLElement);
+    return Object.fromEntries(shown.map((tile) => {
+      const { width, height } = tile.getBoundingClientRect();
+      return [tile.dataset.key ?? '', Math.round(Math.min(height, (width * 9) / 16) * devicePixelRatio)];
+    }));
   }
 
   /** @param {(id: string) => number} level 0 to 1. */
@@ -66,7 +78,9 @@ export class Gallery {
     const video = make('video', { autoplay: '', playsinline: '' });
     const button = make('button', { type: 'button', class: 'tile-button', 'aria-haspopup': 'menu' }, make('span', { class: 'tile-name' }));
     button.addEventListener('click', () => this.#hooks.menu(id, button));
-    return make('li', { class: 'tile', 'data-testid': 'gallery-tile' }, video, button);
+    const tile = make('li', { class: 'tile', 'data-testid': 'gallery-tile' }, video, button);
+    this.#watching.observe(tile);
+    return tile;
   }
 
   /**

@@ -7,7 +7,7 @@ import { Connection } from './connection.js';
 import { t } from './i18n.js';
 import { reach } from './reach.js';
 import { Lost, Refused, Signalling } from './signalling.js';
-import { encoding, heightOf } from './uplink.js';
+import { encodings, heightOf } from './uplink.js';
 
 /**
  * @typedef {import('./protocol.js').Person} Person
@@ -232,7 +232,7 @@ export class Meeting {
   #encode(connection) {
     const { devices, sharing } = this.#setup;
     const track = sharing.track ?? devices.get('video').track;
-    connection.encode(encoding(sharing.track ? 'screen' : 'camera', this.uplink, heightOf(track)));
+    connection.encode(encodings(sharing.track ? 'screen' : 'camera', this.uplink, heightOf(track)));
   }
 
   /** Asks for as much picture as is chosen, if the server can give more than one. */

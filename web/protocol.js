@@ -68,6 +68,7 @@
  *   | { type: 'configure', layout?: Layout, stage_size?: number, topology?: Topology | 'auto' }
  *   | { type: 'take', from: string, sdp: string }
  *   | { type: 'drop', from: string }
+ *   | { type: 'sizes', lines: Record<string, number> }
  *   | { type: 'relay', to: string, signal: Signal }
  *   | { type: 'view' } & View
  *   | { type: 'share', on: boolean }
@@ -118,7 +119,7 @@
  * @typedef {{ type: 'waiting', waiting: Knocking[] }} WaitingNotice For hosts.
  * @typedef {{ type: 'admitted' }} Admitted The wait is over: join again.
  * @typedef {{ type: 'tier', tier: Exclude<Quality, 'auto'>, quality: Quality, because: 'chosen' | 'line' | 'server', bitrate: number }} TierNotice What this page gets, and why.
- * @typedef {{ type: 'uplink', height: number, fps: number, bitrate: number, codec?: VideoCodec }} UplinkNotice What the others are shown of this page's video at most; all 0: nothing.
+ * @typedef {{ type: 'uplink', height: number, fps: number, bitrate: number, half?: boolean, codec?: VideoCodec }} UplinkNotice What the others are shown of this page's video at most; all 0: nothing but, if `half`, a small copy.
  * @typedef {{ type: 'recording', on: boolean, since: number | null }} RecordingNotice `since` in ms since 1970.
  * @typedef {'good' | 'fair' | 'poor'} LinkQuality
  * @typedef {{ type: 'links', links: Record<string, LinkQuality> }} LinksNotice How the connections of these are; all others' are good.

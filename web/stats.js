@@ -2,6 +2,7 @@
 
 import { find, make } from './dom.js';
 import { t } from './i18n.js';
+import { HALF } from './uplink.js';
 
 /**
  * @typedef {object} Count Since a stream's start.
@@ -230,7 +231,10 @@ export class Stats {
       [t('stats_chat'), by(this.#meeting.chatPath)],
     ];
     if (tier) figures.push([t('stats_tier'), t('stats_tier_is', { tier: t(`quality_${tier.tier}`), why: t(`because_${tier.because}`) })]);
-    if (uplink) figures.push([t('stats_asked'), uplink.height === 0 ? t('stats_hidden') : t('stats_asked_is', { n: uplink.height, fps: uplink.fps, rate: kbps(uplink.bitrate / 1000) })]);
+    if (uplink) {
+      const asked = uplink.height === 0 && uplink.half ? { height: HALF.lines, fps: 30, bitrate: HALF.bitrate } : uplink;
+      figures.push([t('stats_asked'), asked.height === 0 ? t('stats_hidden') : t('stats_asked_is', { n: asked.height, fps: asked.fps, rate: kbps(asked.bitrate / 1000) })]);
+    }
     this.#more.replaceChildren(...figures.map(([name, value]) => make('div', {}, make('dt', {}, name), make('dd', {}, value))));
   }
 

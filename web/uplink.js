@@ -31,6 +31,27 @@ export function encoding(what, wanted, height) {
   };
 }
 
+/** Lines and bit/s of the small copy, for those who show it small or have a narrow line. */
+export const HALF = { lines: 180, bitrate: 250_000 };
+
+/**
+ * The same, and the small copy of it.
+ * @param {'camera' | 'screen'} what
+ * @param {(Pick<Wanted, 'height' | 'fps' | 'bitrate'> & Partial<Pick<Wanted, 'half'>>) | null} wanted
+ * @param {number} height
+ * @returns {[Encoding, Encoding]}
+ */
+export function encodings(what, wanted, height) {
+  const whole = encoding(what, wanted, height);
+  const half = {
+    active: what === 'camera' && wanted?.half === true, // Text in half its size is none.
+    maxBitrate: HALF.bitrate,
+    maxFramerate: MOST.camera.fps,
+    scaleResolutionDownBy: height > 0 ? Math.max(1, height / HALF.lines) : 2,
+  };
+  return [whole, half];
+}
+
 /**
  * Upright or not, it is the shorter side that fills a tile. Where nothing is captured, nothing says
  * how large it would be.

@@ -30,6 +30,8 @@ import { Taken } from './taken.js';
 const PATIENCE_MS = 4_000;
 /** How often it is looked whether a way brings everybody, ms. */
 const LOOK_MS = 50;
+/** Windows that are being dragged have this long between two words about it, ms. */
+const SIZES_MS = 250;
 /** Before another try at a connection that failed, ms. */
 const AGAIN_MS = 1_000;
 
@@ -49,11 +51,15 @@ export class Ways {
   #looking;
   #since = 0;
   #sound = true;
+  /** @type {number | undefined} */
+  #sizing;
+  /** Told last. */
+  #sizes = '';
 
   /** @param {Setup} setup */
   constructor(setup) {
     this.#setup = setup;
-    this.#gallery = new Gallery({ menu: setup.menu, blocked: setup.blocked });
+    this.#gallery = new Gallery({ menu: setup.menu, blocked: setup.blocked, resized: () => this.#resized() });
     this.#gallery.sound(false);
   }
 
@@ -123,7 +129,21 @@ export class Ways {
     for (const way of /** @type {Way[]} */ (['forwarded', 'direct'])) this.#drop(way);
     this.#people = [];
     this.#wanted = 'mixed';
+    this.#sizes = '';
     this.#become('mixed');
+  }
+
+  /** Tells how large the others are shown, which says how much of them is worth sending. */
+  #resized() {
+    this.#sizing ??= setTimeout(() => {
+      this.#sizing = undefined;
+      if (this.#shown !== 'forwarded') return;
+      const lines = this.#gallery.lines();
+      const told = JSON.stringify(lines);
+      if (told === this.#sizes) return;
+      this.#sizes = told;
+      this.#setup.ask({ type: 'sizes', lines }).catch(() => { this.#sizes = ''; }); // It is told with the next change.
+    }, SIZES_MS);
   }
 
   /** Links to everybody by the way that is wanted, and to nobody else. */

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::row::{Kind, Row};
+use crate::tradeoff::points::FULL;
 
 /// Something that must be reached on two cores.
 #[derive(Debug, Clone, Copy)]
@@ -26,9 +27,6 @@ enum Limit {
     AtMost(f64),
     AtLeast(f64),
 }
-
-/// Full frame rate: one picture in fifty may be missing.
-pub const FULL: f64 = 0.98;
 
 const TARGETS: [Target; 19] = [
     at_most(1.25, "CPU, ratio to floor", 4, |row| row.ratio_to_floor).beside(Kind::Floor),

@@ -153,6 +153,7 @@ fn name(command: &Command) -> &'static str {
         Command::Quality { .. } => "quality",
         Command::Share { .. } => "share",
         Command::Take { .. } => "take",
+        Command::Sizes { .. } => "sizes",
         Command::Drop { .. } => "drop",
         Command::Relay { .. } => "relay",
         Command::Record { .. } => "record",

@@ -27,7 +27,7 @@ use super::runtime::Sockets;
 use super::sdp::{self, Description, Format, default_formats};
 use super::{Error, Uplink};
 use crate::clock;
-use crate::media::{AudioLevel, Kind, VideoCodec};
+use crate::media::{AudioLevel, Kind, Layer, VideoCodec};
 use crate::stats::Stats;
 
 /// What a client sends and wants.
@@ -209,7 +209,7 @@ impl Client {
 
     /// Asks the server for a keyframe, at most every 500 ms.
     pub fn request_keyframe(&self) {
-        self.link.request_keyframe(clock::now());
+        self.link.request_keyframe(clock::now(), Layer::Whole);
     }
 
     /// The video codec that is sent, as negotiated.

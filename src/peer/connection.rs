@@ -1,7 +1,7 @@
 //! [`Peer`]: a client's connection as the rest of the server sees it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
@@ -18,7 +18,7 @@ use super::sdp::{Offer, default_formats};
 use super::{Error, Ladder, Options, Uplink, outbound};
 use crate::clock::{self, MediaTime};
 use crate::fanout;
-use crate::media::{EncodedAudio, EncodedPicture, ForwardedPacket, Kind, VideoCodec};
+use crate::media::{EncodedAudio, EncodedPicture, ForwardedPacket, Kind, Layer, VideoCodec};
 
 /// A connection to a client. Clones are the same connection; when the last one is dropped, the
 /// connection is closed.
@@ -63,6 +63,18 @@ impl Peer {
         self.inner.link.negotiated().video_in(codec).is_some()
     }
 
+    /// Whether the client can send its picture in all of [`Layer`].
+    pub fn layered(&self) -> bool {
+        let negotiated = self.inner.link.negotiated();
+        let track = negotiated.track(Kind::Video);
+        track.is_some_and(|track| track.layers.is_some())
+    }
+
+    /// What does not keep the connection open.
+    pub fn downgrade(&self) -> WeakPeer {
+        WeakPeer(Arc::downgrade(&self.inner))
+    }
+
     /// Whether the client takes audio.
     pub fn downlink_audio(&self) -> bool {
         self.inner.link.negotiated().sending_audio.is_some()
@@ -70,7 +82,12 @@ impl Peer {
 
     /// Asks the client for a keyframe, at most every 500 ms.
     pub fn request_keyframe(&self) {
-        self.inner.link.request_keyframe(clock::now());
+        self.request_keyframe_of(Layer::Whole);
+    }
+
+    /// The same, of this copy of its picture.
+    pub fn request_keyframe_of(&self, layer: Layer) {
+        self.inner.link.request_keyframe(clock::now(), layer);
     }
 
     /// Asks the client to send at most so many bits a second in all (REMB); nothing happens while
@@ -156,6 +173,18 @@ impl Peer {
             // An error means that it was closed otherwise.
             let _ = closed.await;
         }
+    }
+}
+
+/// A [`Peer`], while others keep it.
+#[derive(Clone, Default)]
+pub struct WeakPeer(Weak<Inner>);
+
+impl WeakPeer {
+    /// The connection, if there still is one.
+    pub fn upgrade(&self) -> Option<Peer> {
+        let inner = self.0.upgrade()?;
+        Some(Peer { inner })
     }
 }
 

@@ -6,30 +6,40 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::link::{Behind, Link, Outgoing, Passed};
+use super::vp8::Numbering;
 use crate::clock::{self, MediaTime, NtpTime};
 use crate::fanout::Receiver;
-use crate::media::{ForwardedPacket, Kind, RtpPacket, VideoCodec};
+use crate::media::{ForwardedPacket, Kind, Layer, RtpPacket, VideoCodec};
 
 /// Where packets are from that are forwarded: the sender's time lines, so that receivers play
 /// sound and picture of the sender in step.
 #[derive(Debug, Default)]
 pub struct Origin {
-    lines: Mutex<[Option<(NtpTime, u32)>; 2]>,
+    /// Of sound, and of each copy of the picture.
+    lines: Mutex<[Option<(NtpTime, u32)>; 3]>,
 }
 
 impl Origin {
     /// The sender's report: its RTP clock of this track shows `rtp` when its wall clock is `ntp`.
-    pub fn report(&self, kind: Kind, ntp: NtpTime, rtp: u32) {
-        self.lock()[kind as usize] = Some((ntp, rtp));
+    pub fn report(&self, kind: Kind, layer: Layer, ntp: NtpTime, rtp: u32) {
+        self.lock()[track(kind, layer)] = Some((ntp, rtp));
     }
 
-    fn line(&self, kind: Kind) -> Option<(NtpTime, u32)> {
-        self.lock()[kind as usize]
+    fn line(&self, kind: Kind, layer: Layer) -> Option<(NtpTime, u32)> {
+        self.lock()[track(kind, layer)]
     }
 
-    fn lock(&self) -> MutexGuard<'_, [Option<(NtpTime, u32)>; 2]> {
+    fn lock(&self) -> MutexGuard<'_, [Option<(NtpTime, u32)>; 3]> {
         // Whole between any two statements.
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The place of a track among all.
+fn track(kind: Kind, layer: Layer) -> usize {
+    match kind {
+        Kind::Audio => 0,
+        Kind::Video => 1 + layer as usize,
     }
 }
 
@@ -43,7 +53,8 @@ pub(super) async fn forward(
 ) {
     let mut places = Places::default();
     let mut gate = Gate::default();
-    let mut line = None;
+    let mut numbering = Numbering::default();
+    let (mut line, mut layer) = (None, None);
     let closed = link.until_closed();
     tokio::pin!(closed);
     loop {
@@ -52,6 +63,15 @@ pub(super) async fn forward(
             () = &mut closed => None,
         };
         let Some(forwarded) = forwarded else { return };
+        if kind == Kind::Video && layer != Some(forwarded.layer) {
+            // Two copies come while one makes room for the other, which begins at a keyframe.
+            if !forwarded.keyframe || link.uplink.layer() != forwarded.layer {
+                continue;
+            }
+            layer = Some(forwarded.layer);
+            link.uplink.sends(forwarded.layer);
+            gate = Gate::default();
+        }
         let negotiated = link.negotiated();
         let sending = negotiated.sending(kind);
         let agreed = sending.map(|format| format.codec.video());
@@ -79,7 +99,7 @@ pub(super) async fn forward(
         let Some(Place { number, timestamp }) = places.of(packet, forwarded.codec, clock) else {
             continue;
         };
-        if let Some((ntp, rtp)) = origin.line(kind) {
+        if let Some((ntp, rtp)) = origin.line(kind, forwarded.layer) {
             let rtp = rtp.wrapping_add(timestamp.wrapping_sub(packet.timestamp));
             // It changes with the sender's reports, not with packets.
             if line != Some((ntp, rtp)) {
@@ -91,7 +111,10 @@ pub(super) async fn forward(
             kind,
             marker: packet.marker,
             timestamp,
-            payload: packet.payload.clone(),
+            payload: match forwarded.codec {
+                Some(VideoCodec::Vp8) => numbering.renumber(packet.ssrc, &packet.payload),
+                _ => packet.payload.clone(),
+            },
             level: packet.level,
             first_of: None,
             forwarded: Some(Passed {
@@ -274,6 +297,7 @@ mod tests {
         let mut gate = Gate::default();
         let forwarded = |codec, keyframe| ForwardedPacket {
             packet: packet(1, 0, 0),
+            layer: Layer::Whole,
             codec,
             keyframe,
         };

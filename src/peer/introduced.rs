@@ -20,8 +20,9 @@ use super::link::Link;
 use super::sdp::{Payload, TRANSPORT_CC};
 use crate::media::{AUDIO_CLOCK, Kind, VIDEO_CLOCK};
 
-/// Sources known at a time: audio, video, its retransmissions, and as many again after a change.
-const SOURCES: usize = 8;
+/// Sources known at a time: audio, video in two sizes, retransmissions of both, and as many again
+/// after a change.
+const SOURCES: usize = 10;
 
 /// The interceptor around another.
 pub(super) struct Introduced<T> {

@@ -13,6 +13,7 @@ use webrtc::peer_connection::{
 use super::link::Link;
 use super::{Error, State, channel};
 use crate::clock;
+use crate::media::Layer;
 
 /// A connection that has not come about by then never will: the other side has left, or nothing
 /// of ours reaches it.
@@ -156,7 +157,7 @@ pub(super) async fn live<N: Negotiator>(
                         deadline = None;
                         // Whatever was sent while there was no path is lost.
                         if !link.set_connected(true) {
-                            link.request_keyframe(clock::now());
+                            link.request_keyframe(clock::now(), Layer::Whole);
                         }
                         report(State::Connected);
                     }

@@ -18,7 +18,7 @@ use super::sdp::Negotiated;
 use super::wire::Wire;
 use crate::clock::{MediaTime, NtpTime};
 use crate::media::{
-    AUDIO_CLOCK, AudioLevel, Kind, Rotation, SharedPicture, VIDEO_CLOCK, VideoCodec,
+    AUDIO_CLOCK, AudioLevel, Kind, Layer, Rotation, SharedPicture, VIDEO_CLOCK, VideoCodec,
 };
 use crate::stats::Stats;
 
@@ -48,6 +48,8 @@ pub(super) struct Link {
     lines: Mutex<[Option<(NtpTime, u32)>; 2]>,
     /// Source of the video that is received; 0 is none.
     pub remote_video: AtomicU32,
+    /// Of its half copy.
+    remote_half: AtomicU32,
     negotiated: Mutex<Arc<Negotiated>>,
     ladder: Mutex<Ladder>,
     /// How often the ladder was set.
@@ -123,8 +125,8 @@ pub(super) struct Passed {
 #[derive(Debug, Default)]
 struct Outbox {
     packets: VecDeque<(MediaTime, Outgoing)>,
-    keyframe_wanted: bool,
-    keyframe_asked: Option<MediaTime>,
+    keyframe_wanted: [bool; 2],
+    keyframe_asked: [Option<MediaTime>; 2],
     odd: Vec<Packet>,
 }
 
@@ -145,6 +147,7 @@ impl Link {
             talk: Talk::default(),
             lines: Mutex::default(),
             remote_video: AtomicU32::new(0),
+            remote_half: AtomicU32::new(0),
             negotiated: Mutex::default(),
             ladder: Mutex::default(),
             ladders: AtomicU64::new(0),
@@ -239,12 +242,20 @@ impl Link {
     }
 
     /// Asks the other side for a keyframe, unless it was asked just now or sends no video.
-    pub fn request_keyframe(&self, now: MediaTime) {
-        if self.remote_video.load(Ordering::Relaxed) == 0 {
+    pub fn request_keyframe(&self, now: MediaTime, layer: Layer) {
+        if self.remote(layer).load(Ordering::Relaxed) == 0 {
             return;
         }
-        if lock(&self.outbox).want_keyframe(now) {
+        if lock(&self.outbox).want_keyframe(now, layer) {
             self.wire.ring();
+        }
+    }
+
+    /// Source of a copy of the picture that is received; 0 is none.
+    pub fn remote(&self, layer: Layer) -> &AtomicU32 {
+        match layer {
+            Layer::Whole => &self.remote_video,
+            Layer::Half => &self.remote_half,
         }
     }
 
@@ -268,9 +279,9 @@ impl Link {
         self.wire.ring();
     }
 
-    /// For the driver's side: moves what waits into `packets`; whether a keyframe is wanted, and
-    /// what goes out as it is.
-    pub fn take(&self, packets: &mut VecDeque<Outgoing>) -> (bool, Vec<Packet>) {
+    /// For the driver's side: moves what waits into `packets`; of which copies a keyframe is wanted,
+    /// and what goes out as it is.
+    pub fn take(&self, packets: &mut VecDeque<Outgoing>) -> ([bool; 2], Vec<Packet>) {
         let mut outbox = lock(&self.outbox);
         packets.extend(outbox.packets.drain(..).map(|(_, packet)| packet));
         let keyframe = std::mem::take(&mut outbox.keyframe_wanted);
@@ -310,14 +321,15 @@ impl Outbox {
         Ok(())
     }
 
-    fn want_keyframe(&mut self, now: MediaTime) -> bool {
-        if let Some(asked) = self.keyframe_asked
+    fn want_keyframe(&mut self, now: MediaTime, layer: Layer) -> bool {
+        let layer = layer as usize;
+        if let Some(asked) = self.keyframe_asked[layer]
             && now.since(asked) < KEYFRAME_INTERVAL
         {
             return false;
         }
-        self.keyframe_asked = Some(now);
-        self.keyframe_wanted = true;
+        self.keyframe_asked[layer] = Some(now);
+        self.keyframe_wanted[layer] = true;
         true
     }
 }
@@ -372,7 +384,9 @@ mod tests {
     #[test]
     fn keyframes_are_asked_for_twice_a_second_at_most() {
         let mut outbox = Outbox::default();
-        let asked = [0, 100, 499, 500, 900, 1000].map(|at| outbox.want_keyframe(ms(at)));
+        let asked =
+            [0, 100, 499, 500, 900, 1000].map(|at| outbox.want_keyframe(ms(at), Layer::Whole));
         assert_eq!(asked, [true, false, false, true, false, true]);
+        assert!(outbox.want_keyframe(ms(1_001), Layer::Half), "another one");
     }
 }

@@ -19,6 +19,8 @@
 //!   (transport-wide congestion control): an estimate of the client's own (REMB) comes once a second,
 //!   which is too late to give up a proof at the first sign of a queue.
 //! - What somebody else sent is passed on by [`mod@forward`] instead of [`outbound`].
+//! - A client may send its picture in two sizes (simulcast, RFC 8853): which packet is of which is told
+//!   by [`layers`], for the library's own way ends in its track objects.
 //! - [`sdp`] is what the server has to say about session descriptions. The library negotiates.
 //! - A connection is owned by one task ([`life`]); a [`Peer`] is its inbox. A data channel has
 //!   another ([`channel`]).
@@ -28,7 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::NtpTime;
-use crate::media::{Kind, RtpPacket, VideoCodec};
+use crate::media::{Kind, Layer, RtpPacket, VideoCodec};
 
 pub mod bare;
 mod channel;
@@ -42,6 +44,7 @@ mod flood;
 mod forward;
 mod inbound;
 mod introduced;
+mod layers;
 mod library;
 mod life;
 mod line;
@@ -64,10 +67,11 @@ mod tap;
 #[cfg(test)]
 mod tests;
 mod traffic;
+mod vp8;
 mod wire;
 
 pub use channel::Said;
-pub use connection::Peer;
+pub use connection::{Peer, WeakPeer};
 pub use engine::{Engine, Settings, addresses};
 pub use error::Error;
 pub use forward::Origin;
@@ -132,6 +136,16 @@ pub trait Uplink: Send + Sync + 'static {
     }
     /// A packet of the track, retransmissions in their place (so possibly out of order).
     fn packet(&self, kind: Kind, packet: RtpPacket);
+    /// A packet of the half copy of the picture, which some clients send beside the whole.
+    fn half(&self, _codec: Option<VideoCodec>, _packet: RtpPacket) {}
+    /// See [`Uplink::sender_report`]; of the half copy.
+    fn half_report(&self, _ntp: NtpTime, _rtp: u32) {}
+    /// Where somebody else's packets are sent on: which copy of the picture is to be.
+    fn layer(&self) -> Layer {
+        Layer::Whole
+    }
+    /// ... and that it is this one from now on.
+    fn sends(&self, _layer: Layer) {}
     /// The sender says: at `ntp`, by its clock, the RTP clock of this track showed `rtp`.
     fn sender_report(&self, kind: Kind, ntp: NtpTime, rtp: u32);
     /// The other side needs a keyframe of the video we send (PLI or FIR).

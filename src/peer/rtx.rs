@@ -13,8 +13,10 @@ use rtc::rtp;
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
 
+use super::layers::Layers;
 use super::link::Link;
 use super::sdp::Payload;
+use crate::media::{Kind, Layer};
 
 /// Distance from the wire: before the NACK generator (7000).
 pub(super) const SLOT: usize = 6_500;
@@ -24,6 +26,8 @@ pub(super) struct Rtx {
     link: Arc<Link>,
     /// Sources of retransmissions, and of what they repeat.
     repairs: HashMap<u32, u32>,
+    /// Sources of retransmissions of a copy of the picture.
+    layers: Layers,
     reads: VecDeque<TaggedPacket>,
     writes: VecDeque<TaggedPacket>,
 }
@@ -34,6 +38,7 @@ impl Rtx {
         Self {
             link,
             repairs: HashMap::new(),
+            layers: Layers::default(),
             reads: VecDeque::new(),
             writes: VecDeque::new(),
         }
@@ -41,15 +46,26 @@ impl Rtx {
 
     /// Makes a retransmission what it repeats. Padding, a probe for bandwidth, is left as it is:
     /// the interceptors that count arrivals have to see it.
-    fn unwrap(&self, packet: &mut rtp::Packet) {
+    fn unwrap(&mut self, packet: &mut rtp::Packet) {
         let payload_type = packet.header.payload_type;
-        let Some(Payload::Rtx(original)) = self.link.negotiated().payload(payload_type) else {
+        let negotiated = self.link.negotiated();
+        let Some(Payload::Rtx(original)) = negotiated.payload(payload_type) else {
             return;
         };
-        let ssrc = match self.repairs.get(&packet.header.ssrc) {
-            Some(ssrc) => *ssrc,
-            // The description did not say whose it is; there is one video stream.
-            None => self.link.remote_video.load(Ordering::Relaxed),
+        let track = negotiated.track(Kind::Video);
+        let layer = match track.and_then(|track| track.layers) {
+            // There is one video stream.
+            None => Some(Layer::Whole),
+            Some([_, id]) => {
+                let rid = id.and_then(|id| packet.header.get_extension(id));
+                self.layers.of(packet.header.ssrc, rid.as_deref())
+            }
+        };
+        let ssrc = match (self.repairs.get(&packet.header.ssrc), layer) {
+            (Some(ssrc), _) => *ssrc,
+            // The description did not say whose it is.
+            (None, Some(layer)) => self.link.remote(layer).load(Ordering::Relaxed),
+            (None, None) => 0,
         };
         if ssrc == 0 || packet.payload.len() < 2 {
             return;

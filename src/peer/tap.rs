@@ -24,12 +24,13 @@ use rtc::shared::TransportContext;
 use rtc::shared::error::Error;
 
 use super::inbound::{Inbound, Verdict};
+use super::layers::Layers;
 use super::link::{Link, Outgoing};
 use super::reports::Sent;
 use super::sdp::{Negotiated, Payload};
 use super::streams::heeds_no_streams;
 use crate::clock::{self, MediaTime, NtpTime};
-use crate::media::{AudioLevel, Kind, Rotation, RtpPacket};
+use crate::media::{AudioLevel, Kind, Layer, Rotation, RtpPacket};
 use crate::quiet::{Quiet, REFUSED};
 
 /// Distance from the wire: inside of everything the library has.
@@ -42,6 +43,9 @@ pub(super) struct Tap {
     link: Arc<Link>,
     audio: Inbound,
     video: Inbound,
+    /// The half copy of it.
+    half: Inbound,
+    layers: Layers,
     sent_audio: Sent,
     sent_video: Sent,
     outgoing: VecDeque<Outgoing>,
@@ -57,6 +61,8 @@ impl Tap {
         Self {
             audio: Inbound::default(),
             video: Inbound::default(),
+            half: Inbound::default(),
+            layers: Layers::default(),
             sent_audio: Sent::new(link.audio),
             sent_video: Sent::new(link.video),
             link,
@@ -88,38 +94,56 @@ impl Tap {
             None => return self.unknown(header, arrived),
         };
         let kind = codec.kind();
-        let inbound = match kind {
-            Kind::Audio => &mut self.audio,
-            Kind::Video => &mut self.video,
+        let layers = negotiated.track(kind).and_then(|track| track.layers);
+        let layer = match layers.filter(|_| kind == Kind::Video) {
+            None => Some(Layer::Whole),
+            Some([id, _]) => {
+                let rid = id.and_then(|id| header.get_extension(id));
+                self.layers.of(header.ssrc, rid.as_deref())
+            }
+        };
+        let Some(layer) = layer else {
+            return self.unknown(header, arrived);
+        };
+        let inbound = match (kind, layer) {
+            (Kind::Audio, _) => &mut self.audio,
+            (Kind::Video, Layer::Whole) => &mut self.video,
+            (Kind::Video, Layer::Half) => &mut self.half,
         };
         match inbound.packet(arrived, header.ssrc, header.sequence_number, codec) {
             Verdict::Foreign => return self.unknown(header, arrived),
             // Chrome probes for bandwidth by sending packets again.
             Verdict::Repeated => return,
+            Verdict::Starts if layer == Layer::Half => {
+                self.link
+                    .remote(layer)
+                    .store(header.ssrc, Ordering::Relaxed);
+            }
             Verdict::Starts => {
                 self.link.uplink.track(kind, codec.video());
                 if kind == Kind::Video {
                     self.link.remote_video.store(header.ssrc, Ordering::Relaxed);
-                    self.link.request_keyframe(arrived);
+                    self.link.request_keyframe(arrived, layer);
                 }
             }
             Verdict::Continues => {}
         }
         let (level, rotation) = extensions(&negotiated, kind, header);
-        self.link.uplink.packet(
-            kind,
-            RtpPacket {
-                payload_type: header.payload_type,
-                marker: header.marker,
-                sequence: header.sequence_number,
-                timestamp: header.timestamp,
-                ssrc: header.ssrc,
-                payload: packet.payload,
-                arrived,
-                level,
-                rotation,
-            },
-        );
+        let packet = RtpPacket {
+            payload_type: header.payload_type,
+            marker: header.marker,
+            sequence: header.sequence_number,
+            timestamp: header.timestamp,
+            ssrc: header.ssrc,
+            payload: packet.payload,
+            arrived,
+            level,
+            rotation,
+        };
+        match layer {
+            Layer::Whole => self.link.uplink.packet(kind, packet),
+            Layer::Half => self.link.uplink.half(codec.video(), packet),
+        }
     }
 
     fn rtcp(&self, packet: &dyn rtcp::Packet) {
@@ -132,6 +156,9 @@ impl Tap {
                 if inbound.ssrc() == Some(report.ssrc) {
                     uplink.sender_report(kind, NtpTime(report.ntp_time), report.rtp_time);
                 }
+            }
+            if self.half.ssrc() == Some(report.ssrc) {
+                uplink.half_report(NtpTime(report.ntp_time), report.rtp_time);
             }
         } else if let Some(report) = any.downcast_ref::<ReceiverReport>() {
             self.receptions(&report.reports);
@@ -216,8 +243,11 @@ impl Tap {
         })
     }
 
-    fn keyframe_request(&self) -> Option<Packet> {
-        let media_ssrc = self.video.ssrc()?;
+    fn keyframe_request(&self, layer: Layer) -> Option<Packet> {
+        let media_ssrc = match layer {
+            Layer::Whole => self.video.ssrc()?,
+            Layer::Half => self.half.ssrc()?,
+        };
         let request = PictureLossIndication {
             sender_ssrc: self.link.video.ssrc,
             media_ssrc,
@@ -316,11 +346,15 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Tap {
 
     fn poll_write(&mut self) -> Option<TaggedPacket> {
         if self.outgoing.is_empty() {
-            let (keyframe, odd) = self.link.take(&mut self.outgoing);
-            let request = keyframe.then(|| self.keyframe_request()).flatten();
-            let packets = odd.into_iter().chain(request);
-            self.writes
-                .extend(packets.map(|packet| tagged(Instant::now(), packet)));
+            let (keyframes, odd) = self.link.take(&mut self.outgoing);
+            let wanted = Layer::ALL.into_iter().zip(keyframes).filter(|(_, is)| *is);
+            let requests = wanted.filter_map(|(layer, _)| self.keyframe_request(layer));
+            let packets: Vec<_> = odd.into_iter().chain(requests).collect();
+            self.writes.extend(
+                packets
+                    .into_iter()
+                    .map(|packet| tagged(Instant::now(), packet)),
+            );
         }
         if let Some(message) = self.writes.pop_front() {
             return Some(message);

@@ -1,7 +1,7 @@
 //! The one task that owns a room. Whatever happens arrives in its inbox; it asks [`State`] what
 //! follows, has [`Wiring`] do it and tells the members.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,7 +12,7 @@ use crate::clock::{self, MediaTime};
 use crate::decode;
 use crate::encode;
 use crate::id::{DisplayName, OutputId, ParticipantId, RoomName, SessionKey};
-use crate::media::{Kind, Layout, Quality, Topology, TopologyPolicy, VideoCodec};
+use crate::media::{Kind, Layer, Layout, Quality, Topology, TopologyPolicy, VideoCodec};
 use crate::mix::plan::{Level, MixEvent, MixId};
 use crate::peer;
 use crate::quiet::{Quiet, REFUSED};
@@ -116,6 +116,17 @@ pub enum Command {
         from: ParticipantId,
         /// It, or why not.
         reply: oneshot::Sender<Result<Arc<Uplink>, Refusal>>,
+    },
+    /// How large somebody is shown those whom they take.
+    Sizes(ParticipantId, BTreeMap<ParticipantId, u32>),
+    /// The largest copy of a picture that the line bears by which it is taken.
+    TakenLine {
+        /// Who takes.
+        id: ParticipantId,
+        /// Whose.
+        from: ParticipantId,
+        /// The copy.
+        bears: Layer,
     },
     /// They take it no longer.
     Drop {
@@ -422,11 +433,15 @@ impl Room {
                 // Who asked may be gone; a leave follows.
                 let _ = reply.send(taken);
             }
-            Command::Drop { id, from } => self.apply(Event::Take {
-                id,
-                from,
-                on: false,
-            }),
+            Command::Drop { id, from } => {
+                let on = false;
+                self.apply(Event::Take { id, from, on });
+                self.wiring.forget(id, from);
+            }
+            Command::Sizes(id, lines) => self.apply(Event::Sizes { id, lines }),
+            Command::TakenLine { id, from, bears } => {
+                self.apply(Event::TakenLine { id, from, bears });
+            }
             Command::Relay {
                 id,
                 to,
@@ -801,6 +816,17 @@ impl Room {
         }
     }
 
+    /// Looks which copies of the pictures come that are taken as they are.
+    fn look_at_copies(&mut self) {
+        for (id, live) in self.wiring.live(clock::now()) {
+            if self.state.copies(id).is_some_and(|copies| copies != live) {
+                // Who has a narrow line may send the small copy alone.
+                self.wiring.decode_copy(id, live);
+                self.apply(Event::Copies { id, live });
+            }
+        }
+    }
+
     fn tell_links(&self, id: ParticipantId) {
         let links = self.links.told();
         if !links.is_empty() {
@@ -813,6 +839,7 @@ impl Room {
         let passed = self.wiring.take_traffic();
         let work = self.running.look(clock::now(), &self.state, passed);
         self.account.does(&work);
+        self.look_at_copies();
         self.wiring.count_drops();
         // RTCP may be lost, and says nothing of how long it holds.
         let terse = self.members.iter().filter(|(_, member)| member.terse);
@@ -903,7 +930,7 @@ impl Room {
                     self.apply(Event::Line { id, tier: *tier });
                 }
             }
-            UplinkEvent::KeyframeAwaited => self.wiring.keyframe_awaited(id),
+            UplinkEvent::KeyframeAwaited(layer) => self.wiring.keyframe_awaited(id, layer),
             UplinkEvent::KeyframeRequested => {
                 self.apply(Event::Keyframe { id });
                 self.wiring.request_keyframe(id);
@@ -941,7 +968,12 @@ impl Room {
                 h264: peer.can(VideoCodec::H264),
                 vp8: peer.can(VideoCodec::Vp8),
             };
-            self.apply(Event::Able { id, codecs });
+            let layered = peer.layered();
+            self.apply(Event::Able {
+                id,
+                codecs,
+                layered,
+            });
             self.apply(Event::Downlink { id, video, audio });
         }
     }
@@ -980,11 +1012,7 @@ impl Room {
     fn video_decoder(&mut self, id: ParticipantId, event: decode::video::Event) {
         use decode::video::Event as Decoder;
         match event {
-            Decoder::KeyframeNeeded => {
-                if let Some(peer) = self.wiring.peer(id) {
-                    peer.request_keyframe();
-                }
-            }
+            Decoder::KeyframeNeeded => self.wiring.keyframe_needed(id),
             Decoder::Started(_) | Decoder::Resumed => self.apply(Event::Live { id, live: true }),
             Decoder::SizeChanged(_) => {}
             Decoder::Frozen => self.apply(Event::Live { id, live: false }),

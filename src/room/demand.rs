@@ -40,6 +40,8 @@ pub struct Demand {
     pub fps: u32,
     /// Bits a second that this takes.
     pub bitrate: u32,
+    /// A copy of half the size is wanted, too.
+    pub half: bool,
 }
 
 impl Demand {
@@ -48,6 +50,13 @@ impl Demand {
         height: 0,
         fps: 0,
         bitrate: 0,
+        half: false,
+    };
+
+    /// Nothing but the copy of half the size.
+    pub const HALF: Self = Self {
+        half: true,
+        ..Self::HIDDEN
     };
 
     /// For a tile of this size with so many pictures a second. A tile that is wider than the
@@ -62,6 +71,7 @@ impl Demand {
             height,
             fps,
             bitrate: bits / (2 * FULL_RATE) * rate,
+            half: false,
         }
     }
 
@@ -88,11 +98,13 @@ impl Demand {
             height,
             fps,
             bitrate,
+            half,
         } = self;
         Message::Uplink(Uplink {
             height,
             fps,
             bitrate,
+            half,
             codec,
         })
     }
@@ -103,6 +115,7 @@ impl Demand {
             height: self.height.max(other.height),
             fps: self.fps.max(other.fps),
             bitrate: self.bitrate.max(other.bitrate),
+            half: self.half || other.half,
         }
     }
 }

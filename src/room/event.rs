@@ -1,8 +1,12 @@
 //! What happens to a room, and what has to be done about it: the words between
 //! [`State`](crate::room::state::State) and whoever carries its decisions out.
 
+use std::collections::BTreeMap;
+
 use crate::id::{DisplayName, OutputId, ParticipantId, Source};
-use crate::media::{Downlink, Kind, Layout, Quality, Rect, Size, Tier, TopologyPolicy, VideoCodec};
+use crate::media::{
+    Downlink, Kind, Layer, Layout, Quality, Rect, Size, Tier, TopologyPolicy, VideoCodec,
+};
 use crate::mix::plan::{Level, MixId};
 use crate::room::common_codec::Abilities;
 use crate::room::demand::Demand;
@@ -123,6 +127,32 @@ pub enum Event {
         id: ParticipantId,
         /// Codecs of video.
         codecs: Abilities,
+        /// Their picture can come in all of [`Layer`].
+        layered: bool,
+    },
+    /// Of which copies of somebody's picture something came lately, by [`Layer`].
+    Copies {
+        /// Whose.
+        id: ParticipantId,
+        /// They come.
+        live: [bool; 2],
+    },
+    /// How large those are shown whom somebody takes as they are: lines, by whose they are. Who is
+    /// absent is shown as before.
+    Sizes {
+        /// Who takes.
+        id: ParticipantId,
+        /// Lines.
+        lines: BTreeMap<ParticipantId, u32>,
+    },
+    /// The largest copy that the line bears by which somebody takes somebody.
+    TakenLine {
+        /// Who takes.
+        id: ParticipantId,
+        /// Whom.
+        from: ParticipantId,
+        /// The copy.
+        bears: Layer,
     },
     /// Somebody whose sound is not decoded claims to begin to speak.
     Voice {
@@ -342,6 +372,17 @@ pub enum Effect {
     Tier(ParticipantId),
     /// Ask somebody for so much video from now on.
     Uplink(ParticipantId, Demand),
+    /// Send somebody this copy of somebody's picture from its next keyframe on.
+    Layer {
+        /// Who takes.
+        who: ParticipantId,
+        /// Whose.
+        from: ParticipantId,
+        /// The copy.
+        layer: Layer,
+        /// What it would be if the line bore all.
+        best: Layer,
+    },
     /// Everybody who can is to send this codec from now on; none: as they like.
     Codec(Option<VideoCodec>),
 }
@@ -349,7 +390,10 @@ pub enum Effect {
 impl Effect {
     /// Whether there may be more, or less, to do from then on.
     pub fn costs(&self) -> bool {
-        !matches!(self, Self::Replan | Self::Uplink(..) | Self::Codec(_))
+        !matches!(
+            self,
+            Self::Replan | Self::Uplink(..) | Self::Codec(_) | Self::Layer { .. }
+        )
     }
 }
 

@@ -1,7 +1,7 @@
 //! Somebody's place in a room, as a session (WebSocket, and later others) holds it.
 //! Dropping it is leaving, however the session ended.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -11,7 +11,7 @@ use crate::media::VideoCodec;
 use crate::peer::{self, Engine, OneWay, Options, Peer, Said, Way};
 use crate::room::actor::Command;
 use crate::room::event::View;
-use crate::room::forward::Taker;
+use crate::room::forward::{News, Taker};
 use crate::room::talk::{Refusal, Say, refuse};
 use crate::room::uplink::Uplink;
 use crate::signalling::{ErrorCode, Person, Signal};
@@ -97,13 +97,16 @@ impl Member {
             ..Options::default()
         };
         let room = self.room.downgrade();
-        let gone = Box::new(move || {
+        let tell = Box::new(move |news| {
             if let Some(room) = room.upgrade() {
-                let _ = room.try_send(Command::Drop { id, from });
+                let _ = room.try_send(match news {
+                    News::Gone => Command::Drop { id, from },
+                    News::Bears(bears) => Command::TakenLine { id, from, bears },
+                });
             }
         });
         let traffic = self.uplink.as_ref().map(|own| own.traffic().clone());
-        let taker = Taker::new(id, uplink, traffic.unwrap_or_default(), gone);
+        let taker = Taker::new(id, uplink, traffic.unwrap_or_default(), tell);
         let (uplink, sdp) = (taker.clone(), offer.text());
         let (peer, answer) = match self.engine.accept(&sdp, options, uplink).await {
             Ok(accepted) => accepted,
@@ -129,6 +132,11 @@ impl Member {
         }
         let id = self.id;
         let _ = self.room.send(Command::Drop { id, from }).await;
+    }
+
+    /// Tells the room how large those are shown who are taken.
+    pub async fn sizes(&self, lines: BTreeMap<ParticipantId, u32>) {
+        let _ = self.room.send(Command::Sizes(self.id, lines)).await;
     }
 
     /// Brings what this client says to somebody's page.

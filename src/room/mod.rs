@@ -10,8 +10,8 @@
 //! room is [`inspect`]'s. [`foresee`] says what a room will have to do and [`cost`] what that costs,
 //! before somebody is let in; [`load`] watches the processor, and [`budget`] is what a room does
 //! without for it; [`demand`] is what senders are asked for. Which way the media goes is
-//! [`topology`]'s to say, what is sent where it is forwarded [`common_codec`]'s, and what the
-//! meeting costs while it runs [`running`]'s.
+//! [`topology`]'s to say, what is sent where it is forwarded [`common_codec`]'s, who gets which copy
+//! of it then [`layers`]', and what the meeting costs while it runs [`running`]'s.
 
 pub mod activity;
 pub mod actor;
@@ -26,6 +26,7 @@ pub mod floor;
 pub mod foresee;
 pub mod forward;
 pub mod inspect;
+pub mod layers;
 pub mod links;
 pub mod load;
 pub mod member;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::clock::MediaTime;
 use crate::id::{DisplayName, OutputId, ParticipantId, Source};
 use crate::media::{
-    Downlink, Kind, Layout, Quality, Rect, Tier, Topology, TopologyPolicy, VideoCodec,
+    Downlink, Kind, Layer, Layout, Quality, Rect, Tier, Topology, TopologyPolicy, VideoCodec,
 };
 use crate::mix::beside;
 use crate::mix::plan::{Level, MixId};
@@ -19,6 +19,7 @@ use crate::room::arrange::{Cast, effective};
 use crate::room::budget::{Budget, Step};
 use crate::room::common_codec::{self, Abilities};
 use crate::room::demand::{Demand, Demands};
+use crate::room::layers::{self, Choice};
 use crate::room::mixes::{Ear, Mixes};
 use crate::room::names;
 use crate::room::output::Wish as OutputWish;
@@ -69,6 +70,12 @@ pub struct Person {
     pub direct: bool,
     /// Whose uplinks they take as they are.
     pub takes: BTreeSet<ParticipantId>,
+    /// And how.
+    taken: BTreeMap<ParticipantId, Taken>,
+    /// Their picture can come in several sizes ...
+    layered: bool,
+    /// ... and does.
+    copies: [bool; 2],
     /// They have a mix apart from the one that others share, until that has a keyframe anyway.
     apart: bool,
     /// What they were told that they get.
@@ -112,6 +119,18 @@ impl Person {
     pub fn audible(&self) -> bool {
         self.has_audio && self.audio && !self.view
     }
+}
+
+/// How somebody takes somebody's uplink as it is.
+#[derive(Debug, Clone, Default)]
+struct Taken {
+    /// How large it is shown, if that was said.
+    lines: Option<u32>,
+    /// The largest copy that the line bears.
+    bears: Layer,
+    choice: Option<Choice>,
+    /// The copy that is to come, and the best one if the line bore all.
+    order: Option<(Layer, Layer)>,
 }
 
 /// A room.
@@ -221,6 +240,7 @@ impl State {
             effects.push(Effect::Announce);
         }
         effects.extend(self.choose_codec());
+        effects.extend(self.choose_layers(now));
         effects.extend(self.tell_tiers());
         let asked = self.demands.follow(now, &self.needed()).into_iter();
         effects.extend(asked.map(|(id, demand)| Effect::Uplink(id, demand)));
@@ -235,7 +255,9 @@ impl State {
         let large = large.map(|(_, since)| since.plus(LARGE));
         let staged = [self.stage.wake_at(), self.few.wake_at()];
         let auto = self.auto.wakes().filter(|_| self.is_auto());
-        let times = [kept, large, self.demands.wake_at(), auto].into_iter();
+        let taken = self.people.values().flat_map(|p| p.taken.values());
+        let layers = taken.filter_map(|taken| taken.choice?.wakes()).min();
+        let times = [kept, large, self.demands.wake_at(), auto, layers].into_iter();
         times.chain(staged).flatten().min()
     }
 
@@ -300,6 +322,12 @@ impl State {
         self.decoding.contains(&(id, kind))
     }
 
+    /// Which copies come of somebody's picture, where there can be several.
+    pub fn copies(&self, id: ParticipantId) -> Option<[bool; 2]> {
+        let person = self.people.get(&id)?;
+        person.layered.then_some(person.copies)
+    }
+
     /// What somebody's video was asked for last; none while they send none.
     pub fn demand(&self, id: ParticipantId) -> Option<Demand> {
         self.demands.of(id)
@@ -342,6 +370,9 @@ impl State {
                     downlink: Downlink::Mixed,
                     direct: false,
                     takes: BTreeSet::new(),
+                    taken: BTreeMap::new(),
+                    layered: false,
+                    copies: [false; 2],
                     told: None,
                     without: None,
                     pinned: false,
@@ -364,6 +395,7 @@ impl State {
                 for person in self.people.values_mut() {
                     person.volumes.remove(&id);
                     person.takes.remove(&id);
+                    person.taken.remove(&id);
                 }
                 self.people.remove(&id).is_some()
             }
@@ -406,8 +438,30 @@ impl State {
                 p.receives_audio = audio;
                 false
             }),
-            Event::Able { id, codecs } => self.change(id, |p| {
-                p.able = codecs;
+            Event::Able {
+                id,
+                codecs,
+                layered,
+            } => self.change(id, |p| {
+                (p.able, p.layered) = (codecs, layered);
+                false
+            }),
+            Event::Copies { id, live } => self.change(id, |p| {
+                p.copies = live;
+                false
+            }),
+            Event::Sizes { id, lines } => self.change(id, |p| {
+                for (from, lines) in lines {
+                    if p.takes.contains(&from) {
+                        p.taken.entry(from).or_default().lines = Some(lines);
+                    }
+                }
+                false
+            }),
+            Event::TakenLine { id, from, bears } => self.change(id, |p| {
+                if let Some(taken) = p.taken.get_mut(&from) {
+                    taken.bears = bears;
+                }
                 false
             }),
             Event::Voice { id } => {
@@ -477,6 +531,11 @@ impl State {
                         true => p.takes.insert(from),
                         false => p.takes.remove(&from),
                     };
+                    match on && there {
+                        // By another connection, of whose line nothing is known.
+                        true => p.taken.entry(from).or_default().bears = Layer::Whole,
+                        false => drop(p.taken.remove(&from)),
+                    }
                     false
                 })
             }
@@ -670,7 +729,7 @@ impl State {
             let each = person.takes.iter().zip(places);
             for (id, rect) in each {
                 if let Some(needed) = needed.get_mut(id) {
-                    *needed = needed.or(Demand::of(rect, self.settings.fps));
+                    *needed = needed.or(self.taken_demand(person, *id, rect));
                 }
             }
         }
@@ -685,6 +744,74 @@ impl State {
             taken,
             self.settings.gutter,
         )
+    }
+
+    /// What one taker needs of `from`, who is shown in `rect` for all that is known.
+    fn taken_demand(&self, taker: &Person, from: ParticipantId, rect: Rect) -> Demand {
+        let taken = taker.taken.get(&from);
+        let lines = taken.and_then(|taken| taken.lines);
+        let rect = match lines {
+            Some(height) => Rect {
+                width: height * 16 / 9,
+                height,
+                ..rect
+            },
+            None => rect,
+        };
+        let whole = Demand::of(rect, self.settings.fps);
+        let sender = self.people.get(&from).filter(|sender| sender.layered);
+        let order = taken.and_then(|taken| taken.order);
+        match (sender, order) {
+            (Some(_), Some((Layer::Half, Layer::Half))) => Demand::HALF,
+            // It gets the half for want of the whole, which is still wished for if it would be borne.
+            (Some(sender), Some((Layer::Half, _))) => match taken.map(|taken| taken.bears) {
+                Some(Layer::Half) => Demand::HALF,
+                _ if sender.shares => whole,
+                _ => whole.or(Demand::HALF),
+            },
+            // Until the whole comes, something is to.
+            (Some(sender), _) if !sender.copies[1] && !sender.shares => whole.or(Demand::HALF),
+            _ => whole,
+        }
+    }
+
+    /// Chooses which copy of each picture each taker gets; what of that is new.
+    fn choose_layers(&mut self, now: MediaTime) -> Vec<Effect> {
+        let senders = self.people.iter().filter(|(_, sender)| sender.layered);
+        let senders = senders.map(|(id, sender)| (*id, (sender.shares, sender.copies)));
+        let senders: BTreeMap<_, _> = senders.collect();
+        let mut effects = Vec::new();
+        for (who, person) in &mut self.people {
+            for (from, taken) in &mut person.taken {
+                let Some((shares, copies)) = senders.get(from) else {
+                    continue;
+                };
+                // Text in half its size is none.
+                let fits = match shares {
+                    true => Layer::Whole,
+                    false => layers::fits(taken.lines),
+                };
+                let choice = taken.choice.get_or_insert(Choice::new(fits));
+                let best = choice.follow(now, fits, Layer::Whole);
+                let layer = best.min(taken.bears);
+                // A sender whose own line is narrow sends the smaller one alone.
+                let missing = layer == Layer::Whole && *copies == [true, false];
+                let order = match missing {
+                    true => (Layer::Half, best),
+                    false => (layer, best),
+                };
+                if taken.order.replace(order) != Some(order) {
+                    let (layer, best) = order;
+                    effects.push(Effect::Layer {
+                        who: *who,
+                        from: *from,
+                        layer,
+                        best,
+                    });
+                }
+            }
+        }
+        effects
     }
 
     /// What uplinks are to be, for those who take them as they are; none: as each sends.

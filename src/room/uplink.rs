@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::clock::{MediaTime, NtpTime};
 use crate::decode::{audio, sync::Sync, video};
-use crate::media::{AudioLevel, Kind, RtpPacket, VideoCodec};
+use crate::media::{AudioLevel, Kind, Layer, RtpPacket, VideoCodec};
 use crate::peer;
 use crate::room::activity::Background;
 use crate::room::forward::Source;
@@ -37,8 +37,8 @@ pub enum UplinkEvent {
     Voice,
     /// The receiver of the downlink lost its picture.
     KeyframeRequested,
-    /// Somebody who takes this uplink as it is waits for a keyframe of it.
-    KeyframeAwaited,
+    /// Somebody who takes this uplink as it is waits for a keyframe of this copy of it.
+    KeyframeAwaited(Layer),
     /// The line bears this rung of what there is, and no higher one.
     Line(usize),
     /// The connection's state changed.
@@ -56,12 +56,14 @@ pub struct Uplink {
     audio: Slot<audio::Decoder>,
     said: Mutex<Said>,
     keyframe_asked: AtomicBool,
-    keyframe_awaited: AtomicBool,
+    keyframe_awaited: [AtomicBool; 2],
     meter: Mutex<Meter>,
     source: Source,
     /// What it is to be encoded with.
     codec: Mutex<Option<VideoCodec>>,
     traffic: Arc<peer::Traffic>,
+    /// The half copy of the picture is decoded, for want of the whole.
+    decodes_half: AtomicBool,
 }
 
 /// A decoder, or the packets that wait for one.
@@ -176,11 +178,12 @@ impl Uplink {
             audio: Slot::new(KEPT_SOUND),
             said: Mutex::default(),
             keyframe_asked: AtomicBool::new(false),
-            keyframe_awaited: AtomicBool::new(false),
+            keyframe_awaited: Default::default(),
             meter: Mutex::default(),
             source: Source::default(),
             codec: Mutex::default(),
             traffic: Arc::default(),
+            decodes_half: AtomicBool::new(false),
         }
     }
 
@@ -259,21 +262,38 @@ impl Uplink {
         &self.source
     }
 
+    /// The copy of the picture that is decoded.
+    pub fn decodes(&self) -> Layer {
+        match self.decodes_half.load(Ordering::Acquire) {
+            true => Layer::Half,
+            false => Layer::Whole,
+        }
+    }
+
+    /// Decodes this copy from now on.
+    pub fn decode_copy(&self, layer: Layer) {
+        let half = layer == Layer::Half;
+        if self.decodes_half.swap(half, Ordering::AcqRel) != half {
+            self.video.set(SlotState::Waiting(Vec::new()));
+            (self.tell)(UplinkEvent::Track(Kind::Video, self.source.codec()));
+        }
+    }
+
     /// From the next answer on the video is asked for in this codec; none: as it comes.
     pub fn ask_for_codec(&self, codec: Option<VideoCodec>) {
         *self.codec.lock().unwrap_or_else(PoisonError::into_inner) = codec;
     }
 
     /// Somebody who takes it waits for a keyframe. One in the inbox is enough.
-    pub fn keyframe_awaited(&self) {
-        if !self.keyframe_awaited.swap(true, Ordering::AcqRel) {
-            (self.tell)(UplinkEvent::KeyframeAwaited);
+    pub fn keyframe_awaited(&self, layer: Layer) {
+        if !self.keyframe_awaited[layer as usize].swap(true, Ordering::AcqRel) {
+            (self.tell)(UplinkEvent::KeyframeAwaited(layer));
         }
     }
 
     /// The room has asked for the keyframe; the next wish will be told again.
-    pub fn keyframe_asked_for(&self) {
-        self.keyframe_awaited.store(false, Ordering::Release);
+    pub fn keyframe_asked_for(&self, layer: Layer) {
+        self.keyframe_awaited[layer as usize].store(false, Ordering::Release);
     }
 
     /// The room has passed the keyframe request on; the next one will be told again.
@@ -296,13 +316,15 @@ impl peer::Uplink for Uplink {
 
     fn packet(&self, kind: Kind, packet: RtpPacket) {
         self.meter().packet(kind, &packet);
-        if self.source.packet(kind, &packet) {
-            self.keyframe_awaited();
+        if self.source.packet(kind, Layer::Whole, &packet) {
+            self.keyframe_awaited(Layer::Whole);
         }
         match kind {
             Kind::Video => {
                 self.traffic.picture();
-                self.video.packet(packet, video::Decoder::push);
+                if self.decodes() == Layer::Whole {
+                    self.video.packet(packet, video::Decoder::push);
+                }
             }
             Kind::Audio => {
                 let begins = self.note(packet.level);
@@ -320,8 +342,31 @@ impl peer::Uplink for Uplink {
     }
 
     fn sender_report(&self, kind: Kind, ntp: NtpTime, rtp: u32) {
-        self.sync.report(kind, ntp, rtp);
-        self.source.report(kind, ntp, rtp);
+        if kind == Kind::Audio || self.decodes() == Layer::Whole {
+            self.sync.report(kind, ntp, rtp);
+        }
+        self.source.report(kind, Layer::Whole, ntp, rtp);
+    }
+
+    fn half(&self, codec: Option<VideoCodec>, packet: RtpPacket) {
+        if self.source.codec() != codec {
+            // It may be the only copy that comes.
+            self.source.track(codec);
+        }
+        self.traffic.picture();
+        if self.source.packet(Kind::Video, Layer::Half, &packet) {
+            self.keyframe_awaited(Layer::Half);
+        }
+        if self.decodes() == Layer::Half {
+            self.video.packet(packet, video::Decoder::push);
+        }
+    }
+
+    fn half_report(&self, ntp: NtpTime, rtp: u32) {
+        if self.decodes() == Layer::Half {
+            self.sync.report(Kind::Video, ntp, rtp);
+        }
+        self.source.report(Kind::Video, Layer::Half, ntp, rtp);
     }
 
     fn keyframe_requested(&self) {

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use crate::clock::MediaTime;
 use crate::decode;
 use crate::encode;
 use crate::encode::backend::Backend;
@@ -14,7 +15,7 @@ use crate::fanout::{Fanout, Listener, ListenerId};
 use crate::gst;
 use crate::id::{OutputId, ParticipantId};
 use crate::media::{
-    EncodedAudio, EncodedPicture, Fanned, Fit, ForwardedPacket, Kind, Tier, VideoCodec,
+    EncodedAudio, EncodedPicture, Fanned, Fit, ForwardedPacket, Kind, Layer, Tier, VideoCodec,
 };
 use crate::mix;
 use crate::mix::plan::{self, MixEvent, MixId};
@@ -337,6 +338,17 @@ impl Wiring {
                         seat.uplink.ask_for_codec(*codec);
                     }
                 }
+                Effect::Layer {
+                    who,
+                    from,
+                    layer,
+                    best,
+                } => {
+                    if let Some(seat) = self.seats.get(from) {
+                        let source = seat.uplink.source();
+                        source.order(listener_id(*who), *layer, *best);
+                    }
+                }
                 // Said, not done.
                 Effect::Announce | Effect::Tier(_) | Effect::Uplink(..) => {}
             }
@@ -367,12 +379,47 @@ impl Wiring {
     }
 
     /// Asks somebody for a keyframe on behalf of those who take their uplink as it is.
-    pub fn keyframe_awaited(&self, id: ParticipantId) {
+    pub fn keyframe_awaited(&self, id: ParticipantId, layer: Layer) {
         if let Some(seat) = self.seats.get(&id) {
-            seat.uplink.keyframe_asked_for();
+            seat.uplink.keyframe_asked_for(layer);
             if let Some(peer) = &seat.peer {
-                peer.request_keyframe();
+                peer.request_keyframe_of(layer);
             }
+        }
+    }
+
+    /// Asks somebody for a keyframe of what is decoded of them.
+    pub fn keyframe_needed(&self, id: ParticipantId) {
+        if let Some(seat) = self.seats.get(&id)
+            && let Some(peer) = &seat.peer
+        {
+            peer.request_keyframe_of(seat.uplink.decodes());
+        }
+    }
+
+    /// Decodes the largest copy of somebody's picture that comes.
+    pub fn decode_copy(&self, id: ParticipantId, live: [bool; 2]) {
+        if let Some(seat) = self.seats.get(&id) {
+            match live {
+                [_, true] => seat.uplink.decode_copy(Layer::Whole),
+                [true, false] => seat.uplink.decode_copy(Layer::Half),
+                [false, false] => {}
+            }
+        }
+    }
+
+    /// Of which copies of everybody's picture something came lately.
+    pub fn live(&self, now: MediaTime) -> Vec<(ParticipantId, [bool; 2])> {
+        let seats = self.seats.iter();
+        seats
+            .map(|(id, seat)| (*id, seat.uplink.source().live(now)))
+            .collect()
+    }
+
+    /// Somebody takes somebody's uplink no longer.
+    pub fn forget(&self, who: ParticipantId, from: ParticipantId) {
+        if let Some(seat) = self.seats.get(&from) {
+            seat.uplink.source().forget(listener_id(who));
         }
     }
 

@@ -295,6 +295,13 @@ impl<L: Line> Session<L> {
             },
             Command::Take { from, sdp } => self.take(from, &sdp).await,
             Command::Drop { from } => self.drop_taken(from).await,
+            Command::Sizes { lines } => match self.seated() {
+                Ok(seat) => {
+                    seat.member.sizes(lines).await;
+                    Ok(AckResult::Done {})
+                }
+                Err(refusal) => Err(refusal),
+            },
             Command::Relay { to, signal } => self.relay(to, signal).await,
             Command::Record { on } => self.record(on).await,
             Command::Leave {} => {

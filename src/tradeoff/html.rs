@@ -7,12 +7,12 @@ use super::figures::{Named, Picture, Run, Topology};
 use super::markup::{cell, column, corner, escape, head_of_people, policy, row, table};
 use super::overall::{Choice, Open, Overall};
 use super::phrases::capital;
+use super::points::FULL;
 use super::points::{BUSY, Because, Point};
 use super::quantity::grouped;
 use super::report::{Judgement, Report};
 use super::verdict::{At, ROUNDS};
 use super::words::Passage;
-use crate::load::verdict::FULL;
 
 const STYLE: &str = include_str!("page.css");
 

@@ -6,8 +6,21 @@ use serde::Serialize;
 
 use super::figures::{Row, SeenBy, Topology};
 use super::quantity::Quantity;
-use crate::load::row::median;
-use crate::load::verdict::FULL;
+
+/// Full frame rate: one picture in fifty may be missing.
+pub const FULL: f64 = 0.98;
+
+/// The value in the middle, or the mean of the two there.
+pub fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => None,
+        odd if odd % 2 == 1 => Some(values[middle]),
+        _ => Some((values[middle - 1] + values[middle]) / 2.0),
+    }
+}
 
 /// A machine busier than this is no judge: what is measured then is who waits for whom.
 pub const BUSY: f64 = 0.85;
@@ -246,5 +259,12 @@ mod tests {
         let (mesh, mcu) = (Topology::Mesh, Topology::Mcu);
         assert_eq!(found, [(mesh, 2), (mesh, 4), (mcu, 2)]);
         assert_eq!(points(&[]), []);
+    }
+
+    #[test]
+    fn medians() {
+        assert_eq!(median([3.0, 1.0, 2.0].into_iter()), Some(2.0));
+        assert_eq!(median([4.0, 1.0, 2.0, 3.0].into_iter()), Some(2.5));
+        assert_eq!(median([].into_iter()), None);
     }
 }

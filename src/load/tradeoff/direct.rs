@@ -19,8 +19,8 @@ use crate::clock;
 use crate::fanout::{Fanout, ListenerId, listener_of};
 use crate::id::{DisplayName, ParticipantId, RoomName};
 use crate::media::{
-    AUDIO_CLOCK, AudioLevel, ForwardedPacket, Kind, Quality, RtpPacket, Topology, VIDEO_CLOCK,
-    VideoCodec,
+    AUDIO_CLOCK, AudioLevel, ForwardedPacket, Kind, Layer, Quality, RtpPacket, Topology,
+    VIDEO_CLOCK, VideoCodec,
 };
 use crate::payload::starts_keyframe;
 use crate::peer::client::{Client, ClientOptions};
@@ -390,6 +390,7 @@ fn packets(
             rotation: None,
         };
         ForwardedPacket {
+            layer: Layer::Whole,
             codec,
             keyframe: codec.is_some_and(|codec| starts_keyframe(codec, payload)),
             packet,
@@ -402,7 +403,7 @@ impl Way {
         let origin = Arc::new(Origin::default());
         let now = clock::now();
         for (kind, rate) in [(Kind::Video, VIDEO_CLOCK), (Kind::Audio, AUDIO_CLOCK)] {
-            origin.report(kind, now.ntp(), now.rtp_ticks(rate) as u32);
+            origin.report(kind, Layer::Whole, now.ntp(), now.rtp_ticks(rate) as u32);
         }
         let (video, audio) = (Fanout::default(), Fanout::default());
         let attached = [&video, &audio].map(|fanout| {

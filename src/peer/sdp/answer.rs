@@ -11,6 +11,12 @@ pub(in crate::peer) const TRANSPORT_CC: &str =
 pub(in crate::peer) const ABS_SEND_TIME: &str =
     "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time";
 
+/// Names a stream among those of one track (RFC 8852).
+pub(in crate::peer) const RID: &str = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id";
+/// The same, in retransmissions.
+pub(in crate::peer) const REPAIRED_RID: &str =
+    "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id";
+
 /// Completes the library's answer: candidates are ours, sections that are not served are turned
 /// down in their places. `wanted`: what the client is to send its video in, if it can; browsers send
 /// what an answer has first.
@@ -52,6 +58,9 @@ pub(in crate::peer) fn answer(
         section.lines.retain(|line| {
             !line.starts_with("a=candidate:") && !line.starts_with("a=end-of-candidates")
         });
+        if let Some(layers) = offer.layers(offered) {
+            section.lines.extend(layers);
+        }
         // All sections are bundled, so the first speaks for all.
         if let Some(candidates) = candidates.take() {
             section.lines.extend(candidates.iter().map(Candidate::line));
@@ -93,6 +102,9 @@ pub(in crate::peer) struct Track {
     pub abs_send_time: Option<u8>,
     /// Id of the transport-wide sequence number.
     pub transport_cc: Option<u8>,
+    /// The other side can send its picture in several sizes: ids of their names, in what is sent and
+    /// in what is sent again.
+    pub layers: Option<[Option<u8>; 2]>,
 }
 
 /// What a payload type carries.
@@ -185,6 +197,9 @@ pub(in crate::peer) fn negotiated(
             rotation: section.extension(ORIENTATION),
             abs_send_time: section.extension(ABS_SEND_TIME),
             transport_cc: section.extension(TRANSPORT_CC),
+            layers: section
+                .attribute("simulcast")
+                .map(|_| [RID, REPAIRED_RID].map(|uri| section.extension(uri))),
             formats,
         };
         match kind {
@@ -263,6 +278,43 @@ mod tests {
         assert_eq!(order(LIBRARY, Some(VideoCodec::Vp8)), [audio, vp8]);
         let without = LIBRARY.replace("VP8/90000", "AV1/90000");
         assert_eq!(order(&without, Some(VideoCodec::Vp8)), [audio, h264]);
+    }
+
+    #[test]
+    fn two_sizes_are_asked_for_where_exactly_these_are_offered() {
+        let offered = CHROME.replace(
+            "a=rid:h send\r\na=simulcast:send h\r\n",
+            &format!(
+                "a=rid:f send\r\na=rid:h send\r\na=simulcast:send f;h\r\n\
+                 a=extmap:10 {RID}\r\na=extmap:11 {REPAIRED_RID}\r\n"
+            ),
+        );
+        let layers = |text: &str| {
+            let offer = Offer::parse(text, &[], false).unwrap();
+            let text = answer(&offer, LIBRARY, &[], None).unwrap();
+            let settled = negotiated(&text, true, None).unwrap();
+            assert!(settled.audio.is_some_and(|audio| audio.layers.is_none()));
+            (settled.video.and_then(|video| video.layers), text)
+        };
+        let (ids, text) = layers(&offered.replace("f;h", "f;~h"));
+        assert_eq!(ids, Some([Some(10), Some(11)]));
+        assert!(text.contains("a=simulcast:recv f;~h\r\n"), "{text}");
+        let (ids, text) = layers(&offered);
+        assert_eq!(ids, Some([Some(10), Some(11)]));
+        for line in ["a=rid:f recv", "a=rid:h recv", "a=simulcast:recv f;h"] {
+            assert_eq!(text.matches(line).count(), 1, "{line} in {text}");
+        }
+        for other in [
+            CHROME.to_owned(),
+            offered.replace("send f;h", "send f;h;q"),
+            offered.replace("send f;h", "send f"),
+            offered.replace("send f;h", "send f;x"),
+            offered.replace("send f;h", "recv f;h"),
+            offered.replace(RID, "urn:x"),
+        ] {
+            let (ids, text) = layers(&other);
+            assert_eq!((ids, text.contains("simulcast")), (None, false), "{text}");
+        }
     }
 
     #[test]

@@ -8,6 +8,8 @@
 //! - The codec for the downlink is put first, so that both directions agree on it.
 //! - Candidates of the client are left out: it reaches us, so we learn its address from its checks,
 //!   and nobody can have us probe addresses of their choice.
+//! - A client that offers its picture in the sizes of [`Layer`](crate::media::Layer) is asked for all of
+//!   them; the library does not learn of it. Others' layers are turned down.
 //! - Candidates in the answer are the port that all connections share.
 
 mod answer;
@@ -19,7 +21,8 @@ mod offer;
 mod one_way;
 
 pub(super) use answer::{
-    ABS_SEND_TIME, AUDIO_LEVEL, Negotiated, ORIENTATION, Payload, TRANSPORT_CC, answer, negotiated,
+    ABS_SEND_TIME, AUDIO_LEVEL, Negotiated, ORIENTATION, Payload, REPAIRED_RID, RID, TRANSPORT_CC,
+    answer, negotiated,
 };
 pub(super) use candidate::{Candidate, Transport, check_candidate};
 pub(super) use description::{Description, Section};

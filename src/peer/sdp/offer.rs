@@ -1,7 +1,7 @@
 //! What is taken from a client's offer, and what of it the library gets to see.
 
-use super::{Codec, Description, Format, SdpError, Section, choose};
-use crate::media::{Kind, VideoCodec};
+use super::{Codec, Description, Format, REPAIRED_RID, RID, SdpError, Section, choose};
+use crate::media::{Kind, Layer, VideoCodec};
 use crate::peer::library::DtlsRole;
 
 /// An offer that can be served.
@@ -171,6 +171,24 @@ impl Offer {
             .is_some_and(|section| !section.stopped() && section.direction().1)
     }
 
+    /// What an answer has to say for the client to send its picture in all sizes that are known here,
+    /// if it offers exactly these.
+    pub fn layers(&self, section: &Section) -> Option<Vec<String>> {
+        let offered = section.attribute("simulcast")?.strip_prefix("send ")?;
+        let names = Layer::ALL.map(Layer::rid);
+        // One that is not sent for now has a tilde (RFC 8853), and keeps it: without, it would be sent.
+        let known = |name: &str| names.contains(&name.strip_prefix('~').unwrap_or(name));
+        let all = offered.split(';').count() == names.len() && offered.split(';').all(known);
+        let map = |uri| {
+            let id = section.extension(uri)?;
+            Some(format!("a=extmap:{id} {uri}"))
+        };
+        let maps = [map(RID)?, map(REPAIRED_RID)?];
+        let rids = names.map(|name| format!("a=rid:{name} recv"));
+        let simulcast = format!("a=simulcast:recv {offered}");
+        all.then(|| maps.into_iter().chain(rids).chain([simulcast]).collect())
+    }
+
     /// The formats of a kind that are served, ours for sending first.
     pub fn formats(&self, kind: Kind, prefer: Option<VideoCodec>) -> Vec<Format> {
         let mut formats = self.section(kind).map(Format::all).unwrap_or_default();
@@ -250,7 +268,7 @@ fn filtered(section: &Section, formats: &[Format]) -> Section {
         let keep = match name {
             // Clients reach us; see the module's text.
             name if CANDIDATES.contains(&name) => false,
-            // One layer is asked for: a client without these sends just that.
+            // The library knows of one layer; the answer asks for all, or a client sends just that one.
             "rid" | "simulcast" => false,
             // The port is not 0 any more.
             "bundle-only" => false,

@@ -119,6 +119,12 @@ export class Participant {
     return this.page.evaluate((hues) => window.probe.gallery(hues), hues);
   }
 
+  // What comes in of somebody's picture where they come one by one, by the browser's own statistics.
+  async received(name) {
+    const track = await this.page.evaluate((name) => window.probe.track(name), name);
+    return (await this.stats()).video.find((entry) => entry.track === track);
+  }
+
   // How loud each person's tone is now, in dB, over about a second.
   async listen(people = PEOPLE) {
     const tones = Object.entries(people).map(([name, { hz }]) => [name, hz]);

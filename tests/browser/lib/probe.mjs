@@ -171,6 +171,12 @@ export function probe() {
       });
     },
 
+    // The track of somebody's picture where they come one by one.
+    track(name) {
+      const video = gallery().find((tile) => tile.dataset.name === name)?.querySelector('video');
+      return video?.srcObject?.getVideoTracks()[0]?.id;
+    },
+
     coloured(hue) {
       const video = mix();
       const seen = picture(video);
@@ -294,13 +300,25 @@ export function probe() {
               keyframes: entry.keyFramesDecoded,
               packetsReceived: entry.packetsReceived,
               bytesReceived: entry.bytesReceived,
+              bytes: entry.bytesReceived,
+              track: entry.trackIdentifier,
               freezeCount: entry.freezeCount,
               width: entry.frameWidth,
               height: entry.frameHeight,
             });
           }
           if (entry.type === 'outbound-rtp') {
-            result.sent[entry.kind] = { codec, packets: entry.packetsSent, bytes: entry.bytesSent, width: entry.frameWidth, height: entry.frameHeight };
+            // Of pictures that are sent in two sizes: both together, as large as the larger one.
+            const { packets = 0, bytes = 0, width = 0, height = 0, ...before } = result.sent[entry.kind] ?? {};
+            const larger = entry.active !== false && (entry.frameWidth ?? 0) > width;
+            result.sent[entry.kind] = {
+              codec: codec ?? before.codec,
+              packets: packets + entry.packetsSent,
+              bytes: bytes + entry.bytesSent,
+              width: larger ? entry.frameWidth : width,
+              height: larger ? entry.frameHeight : height,
+              sizes: { ...before.sizes, [entry.rid ?? '']: { active: entry.active, bytes: entry.bytesSent, width: entry.frameWidth } },
+            };
           }
         }
       }

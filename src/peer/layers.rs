@@ -1,0 +1,55 @@
+//! Which copy of its picture a source of a client's is (RFC 8852). Pure.
+
+use std::collections::VecDeque;
+
+use crate::media::Layer;
+
+/// Sources known at a time: two, and as many again after a change.
+const SOURCES: usize = 4;
+
+/// What is known of a client's sources: they name themselves until a report of ours has told them
+/// that they are known.
+#[derive(Debug, Default)]
+pub(super) struct Layers {
+    known: VecDeque<(u32, Layer)>,
+}
+
+impl Layers {
+    /// The copy that `ssrc` is, which calls itself `rid` in this packet if at all.
+    pub fn of(&mut self, ssrc: u32, rid: Option<&[u8]>) -> Option<Layer> {
+        let known = self.known.iter().find(|(known, _)| *known == ssrc);
+        let known = known.map(|(_, layer)| *layer);
+        let Some(layer) = rid.and_then(Layer::of_rid) else {
+            return known;
+        };
+        if known != Some(layer) {
+            self.known.retain(|(known, _)| *known != ssrc);
+            if self.known.len() == SOURCES {
+                self.known.pop_front();
+            }
+            self.known.push_back((ssrc, layer));
+        }
+        Some(layer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_names_itself_once() {
+        let mut layers = Layers::default();
+        assert_eq!(layers.of(1, None), None);
+        assert_eq!(layers.of(1, Some(b"f")), Some(Layer::Whole));
+        assert_eq!(layers.of(2, Some(b"h")), Some(Layer::Half));
+        assert_eq!(layers.of(3, Some(b"x")), None);
+        assert_eq!(layers.of(1, None), Some(Layer::Whole));
+        assert_eq!(layers.of(2, Some(b"")), Some(Layer::Half));
+        // It may not be remembered for ever, nor grow.
+        for ssrc in 10..1_000 {
+            layers.of(ssrc, Some(b"h"));
+        }
+        assert_eq!((layers.of(1, None), layers.known.len()), (None, SOURCES));
+    }
+}
