@@ -30,8 +30,8 @@
 //! | [`record`] | recordings: files that survive a crash |
 //! | [`stream`] | the programme for the many: HLS, and pushing it to RTMP and SRT servers |
 //! | [`server`] | HTTP, WebSocket, WHIP and WHEP, metrics, pages |
-//! | [`load`] | the load generator: real clients in bulk, and what they see |
 //! | [`tradeoff`] | what mesh, SFU, MCU and hybrid cost beside each other: the report |
+//! | [`load`] | the load generator: real clients in bulk, what they see, and what each topology costs them |
 //! | [`config`] | every setting |
 //! | [`memory`] | gives back what nobody uses any more |
 //! | [`systemd`] | the service manager, if there is one |

@@ -435,6 +435,8 @@ mod tests {
                 }
             }
         }
+        // Whoever came last is on stage when what is batched was done.
+        state.apply(MediaTime(SECOND), Event::Wake);
         state
     }
 

@@ -75,7 +75,7 @@ mod tests {
             assert!(
                 fs::read_to_string(html)
                     .expect("it is there")
-                    .starts_with("<!doctype html>")
+                    .starts_with("<!DOCTYPE html>")
             );
         }
         let folder = fs::read_dir(data.path().join(FOLDER)).expect("it is there");
