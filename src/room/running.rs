@@ -436,7 +436,9 @@ mod tests {
             }
         }
         // Whoever came last is on stage when what is batched was done.
-        state.apply(MediaTime(SECOND), Event::Wake);
+        for second in 1..=10 {
+            state.apply(MediaTime(second * SECOND), Event::Wake);
+        }
         state
     }
 
@@ -496,7 +498,11 @@ mod tests {
         assert_eq!(costs.server_kbps_out, Some(2_000.0));
         assert_eq!(costs.server_cores, Some(0.4));
         assert_eq!(costs.server_cores_estimated, Some(true));
-        assert_eq!((costs.encoders.video, costs.decoders.video), (4, 4));
+        let decoded: Vec<_> = (1..=4)
+            .filter(|n| state.decodes(ParticipantId(*n), Kind::Video))
+            .collect();
+        assert_eq!((costs.encoders.video, decoded), (4, vec![1, 2, 3, 4]));
+        assert_eq!(costs.decoders.video, 4);
         let [mesh, sfu] = costs.computed[..] else {
             panic!("{costs:?}")
         };

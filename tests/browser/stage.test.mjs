@@ -27,7 +27,15 @@ async function host(room, colour, open) {
 async function overlay(person, hue, pictures, places = 1) {
   return person.page.evaluate(async ([hue, pictures, places]) => {
     const video = document.querySelector('#mix');
-    const over = document.querySelector('[data-testid="self"]').closest('figure');
+    const self = document.querySelector('[data-testid="self"]');
+    const over = self.closest('figure');
+    // A camera that is not as wide as the tile, or not as high, leaves bars there as in the mix.
+    const covered = () => {
+      const [tile, camera] = [over, self].map((element) => element.getBoundingClientRect());
+      const [left, top] = [Math.max(tile.left, camera.left), Math.max(tile.top, camera.top)];
+      const [right, bottom] = [Math.min(tile.right, camera.right), Math.min(tile.bottom, camera.bottom)];
+      return { left, top, right, bottom, width: right - left, height: bottom - top };
+    };
     const result = { pictures: 0, worst: 0, places: [] };
     const end = performance.now() + 20_000;
     while ((result.pictures < pictures || result.places.length < places) && performance.now() < end) {
@@ -35,7 +43,7 @@ async function overlay(person, hue, pictures, places = 1) {
       const inside = window.probe.coloured(hue);
       // What the page does for this picture is done in this very frame, and measured before the next.
       await new Promise((resolve) => requestAnimationFrame(resolve));
-      const box = over.getBoundingClientRect();
+      const box = covered();
       if (!over.classList.contains('in-tile') || !inside) continue;
       for (const side of ['left', 'top', 'right', 'bottom']) result.worst = Math.max(result.worst, Math.abs(box[side] - inside[side]));
       const place = [box.left, box.top, box.width, box.height].map(Math.round).join(' ');
