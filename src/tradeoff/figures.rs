@@ -1,5 +1,6 @@
 //! What a run of `quilt tradeoff` measured, as it is written down.
 
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 /// Changes whenever a reader of the JSON would have to.
@@ -84,7 +85,9 @@ pub struct Picture {
 }
 
 /// Which way the media goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ValueEnum,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Topology {
     /// From everybody to everybody.

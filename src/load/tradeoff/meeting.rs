@@ -12,6 +12,7 @@ use super::super::content::Content;
 use super::super::metrics::{self, Metrics};
 use super::super::outlet::Material;
 use super::super::publisher::{OnRequest, Pace};
+use super::super::report::Percentiles;
 use super::super::run::SIZE;
 use super::super::sent::Log;
 use super::super::watch::{Source, Watch};
@@ -22,7 +23,7 @@ use super::plan::Case;
 use super::stream::Eyes;
 use crate::clock;
 use crate::id::RoomName;
-use crate::media::{Downlink, Topology as Way};
+use crate::media::Downlink;
 use crate::tradeoff::figures::{Row, SeenBy, Topology};
 
 /// Pictures a second of what is sent and of the mixes.
@@ -76,16 +77,16 @@ fn downlink(topology: Topology, index: usize) -> Downlink {
 }
 
 /// What the room is set to.
-fn room_topology(topology: Topology) -> Way {
+fn policy(topology: Topology) -> &'static str {
     match topology {
-        Topology::Mesh => Way::Mesh,
-        Topology::Sfu | Topology::Hybrid => Way::Sfu,
-        Topology::Mcu => Way::Mcu,
+        // Whoever wants the mix says so.
+        Topology::Hybrid => Topology::Sfu.key(),
+        pure => pure.key(),
     }
 }
 
 async fn measure(case: Case, prepared: &Prepared, row: Row) -> anyhow::Result<Row> {
-    let server = serve(room_topology(case.topology)).await?;
+    let server = serve(policy(case.topology)).await?;
     let mut people = arrive(case, prepared, server.url()).await?;
     let mut browser = match (&prepared.seat, case.browser) {
         (Some(seat), true) => Some(seat.open(&address(server.url(), case.topology)).await?),
@@ -165,12 +166,7 @@ async fn measure(case: Case, prepared: &Prepared, row: Row) -> anyhow::Result<Ro
 }
 
 /// A server for one meeting.
-async fn serve(topology: Way) -> anyhow::Result<Server> {
-    let topology = match topology {
-        Way::Mesh => "mesh",
-        Way::Sfu => "sfu",
-        Way::Mcu => "mcu",
-    };
+async fn serve(topology: &str) -> anyhow::Result<Server> {
     // What is measured here is neither refused nor made cheaper.
     let arguments = [
         "serve",
@@ -320,7 +316,7 @@ async fn look(
             }
         });
     }
-    let latency = super::super::report::Percentiles::of_durations(&latencies);
+    let latency = Percentiles::of_durations(&latencies);
     row.latency_p50_ms = latency.map(|latency| latency.p50);
     row.latency_p95_ms = latency.map(|latency| latency.p95);
     let content = prepared.content.clone();

@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::run;
@@ -76,8 +76,8 @@ pub struct TradeoffOptions {
     pub seconds: Option<u32>,
     /// Only these ways
     #[arg(long, value_enum, value_delimiter = ',', value_name = "WAY,...",
-        default_values_t = [Way::Mesh, Way::Sfu, Way::Mcu, Way::Hybrid])]
-    pub topologies: Vec<Way>,
+        default_values_t = Topology::ALL)]
+    pub topologies: Vec<Topology>,
     /// Numbers of people [default: 2 to 10; quick: 2,4]
     #[arg(long, value_delimiter = ',', value_name = "N,...",
         value_parser = clap::value_parser!(u8).range(2..=MOST as i64))]
@@ -89,30 +89,6 @@ pub struct TradeoffOptions {
     /// The Chromium [default: where it usually is; its figures are absent where there is none]
     #[arg(long, value_name = "PROGRAM")]
     pub browser: Option<PathBuf>,
-}
-
-/// Which way the media goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Way {
-    /// From everybody to everybody.
-    Mesh,
-    /// The server forwards.
-    Sfu,
-    /// The server mixes.
-    Mcu,
-    /// The server forwards to every other one and mixes for the rest.
-    Hybrid,
-}
-
-impl From<Way> for Topology {
-    fn from(way: Way) -> Self {
-        match way {
-            Way::Mesh => Self::Mesh,
-            Way::Sfu => Self::Sfu,
-            Way::Mcu => Self::Mcu,
-            Way::Hybrid => Self::Hybrid,
-        }
-    }
 }
 
 /// What is to be done, with nothing left open.
@@ -139,7 +115,7 @@ impl From<&TradeoffOptions> for Asked {
             rounds: options.rounds.unwrap_or(choose(2, 3)),
             counted: Duration::from_secs(seconds.into()),
             settle: Duration::from_millis(choose(1_000, 3_000).into()),
-            topologies: options.topologies.iter().map(|way| (*way).into()).collect(),
+            topologies: options.topologies.clone(),
             people: people.unwrap_or_else(|| if quick { vec![2, 4] } else { all() }),
             browser_people: browser_people
                 .unwrap_or_else(|| if quick { vec![3] } else { vec![2, 4, 6] }),
