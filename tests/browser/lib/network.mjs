@@ -26,6 +26,9 @@ export class Network {
   #make() {
     for (const space of [this.server, this.client]) {
       ip('netns', 'add', space);
+      // IPv6 would give each cable another address a second after it is up, and a browser that is
+      // loading a page then gives up (ERR_NETWORK_CHANGED).
+      this.#in(space, 'sh', '-c', 'for all in /proc/sys/net/ipv6/conf/*/disable_ipv6; do [ ! -e $all ] || echo 1 >$all; done');
       this.#in(space, 'ip', 'link', 'set', 'lo', 'up');
     }
     this.#in(this.server, 'ip', 'address', 'add', `${SERVER}/32`, 'dev', 'lo');
