@@ -1,6 +1,6 @@
 /** The peer connection: one uplink, one mixed downlink, kept alive across changes of network. */
 
-import { Flow, LOOK_MS, SILENT_MS } from './flow.js';
+import { arrives, Flow, LOOK_MS, SILENT_MS } from './flow.js';
 import { Lost } from './signalling.js';
 import { encodings } from './uplink.js';
 
@@ -161,6 +161,11 @@ export class Connection {
   /** Nothing comes in any more. */
   get silent() {
     return this.quiet >= SILENT_MS;
+  }
+
+  /** The sound of the mix comes. */
+  get sounds() {
+    return arrives(this.#transceivers.audio.receiver);
   }
 
   /**

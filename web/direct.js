@@ -1,6 +1,6 @@
 /** One other person of a mesh: media goes from page to page, and the server only introduces them. */
 
-import { arrives, freshKey, loudness } from './taken.js';
+import { brings, freshKey, loudness } from './taken.js';
 import { encoding } from './uplink.js';
 
 /**
@@ -63,9 +63,10 @@ export class Direct {
     this.#then(() => this.#replace());
   }
 
-  get flows() {
+  /** @param {import('./protocol.js').Person} person */
+  brings(person) {
     const { audio, video } = this.#transceivers ?? {};
-    return this.#pc.connectionState === 'connected' && audio !== undefined && video !== undefined && arrives(audio.receiver, video.receiver);
+    return this.#pc.connectionState === 'connected' && audio !== undefined && video !== undefined && brings(person, audio.receiver, video.receiver);
   }
 
   level() {

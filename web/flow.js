@@ -1,4 +1,4 @@
-/** Whether anything still comes in. Pure. */
+/** Whether anything still comes in. */
 
 /** How often to look, ms. */
 export const LOOK_MS = 250;
@@ -8,7 +8,19 @@ export const LOOK_MS = 250;
  */
 export const SILENT_MS = 700;
 
-/** Counts packets, and the time since the last one came. */
+/** What came so long ago does not come any more, ms. */
+const FRESH_MS = 500;
+
+/**
+ * Whether this receiver gets anything now.
+ * @param {RTCRtpReceiver} receiver
+ */
+export function arrives(receiver) {
+  const [source] = receiver.getSynchronizationSources();
+  return source !== undefined && performance.timeOrigin + performance.now() - source.timestamp < FRESH_MS;
+}
+
+/** Pure. Counts packets, and the time since the last one came. */
 export class Flow {
   #packets = -1;
   #since = Infinity;

@@ -8,6 +8,7 @@ import { find, make, reconcile, say } from './dom.js';
  * @property {string} name
  * @property {boolean} video Their camera, or their screen, is on.
  * @property {MediaStream | null} stream None yet.
+ * @property {MediaStream | null} coming It is to take that one's place, as soon as it has a picture.
  */
 
 /** From so loud on somebody speaks. */
@@ -29,14 +30,27 @@ export class Gallery {
     this.#hooks = hooks;
   }
 
-  /** @param {readonly Shown[]} people */
-  show(people) {
+  /**
+   * @param {readonly Shown[]} people
+   * @param {boolean} visible Not yet, otherwise: it is made ready beneath another picture.
+   */
+  show(people, visible) {
     const columns = Math.ceil(Math.sqrt(people.length)) || 1;
     this.#root.style.setProperty('--columns', String(columns));
     this.#root.style.setProperty('--rows', String(Math.ceil(people.length / columns) || 1));
     reconcile(this.#root, people, ({ id }) => id, ({ id }) => this.#create(id), (tile, person) => this.#update(tile, person));
     this.#root.hidden = false;
-    document.body.classList.add('in-gallery');
+    this.#root.classList.toggle('coming', !visible);
+    document.body.classList.toggle('in-gallery', visible);
+  }
+
+  /**
+   * Whether there is a picture in this stream to be shown.
+   * @param {MediaStream} stream
+   */
+  pictured(stream) {
+    const video = [...this.#videos()].find(({ srcObject }) => srcObject === stream);
+    return video !== undefined && video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA && video.videoWidth > 0;
   }
 
   hide() {
@@ -50,7 +64,7 @@ export class Gallery {
   /** @param {boolean} on */
   sound(on) {
     this.#muted = !on;
-    for (const video of this.#videos()) video.muted = !on;
+    for (const video of this.#videos()) video.muted = !on || video.classList.contains('coming');
   }
 
   /** Lines that each picture has on the screen, by whose it is. @returns {Record<string, number>} */
@@ -75,10 +89,9 @@ export class Gallery {
 
   /** @param {string} id */
   #create(id) {
-    const video = make('video', { autoplay: '', playsinline: '' });
     const button = make('button', { type: 'button', class: 'tile-button', 'aria-haspopup': 'menu' }, make('span', { class: 'tile-name' }));
     button.addEventListener('click', () => this.#hooks.menu(id, button));
-    const tile = make('li', { class: 'tile', 'data-testid': 'gallery-tile' }, video, button);
+    const tile = make('li', { class: 'tile', 'data-testid': 'gallery-tile' }, button);
     this.#watching.observe(tile);
     return tile;
   }
@@ -87,16 +100,37 @@ export class Gallery {
    * @param {HTMLElement} tile
    * @param {Shown} person
    */
-  #update(tile, { name, video, stream }) {
+  #update(tile, { name, video, stream, coming }) {
     say(tile.querySelector('.tile-name'), name);
     tile.querySelector('button')?.setAttribute('aria-label', name);
     tile.dataset.name = name;
     tile.classList.toggle('off', !video);
-    const element = tile.querySelector('video');
-    if (!element || element.srcObject === stream) return;
-    element.muted = this.#muted;
-    element.srcObject = stream;
-    if (stream) void this.#play(element);
+    // Each stream has an element of its own: it takes one some time to show its first picture.
+    for (const old of tile.querySelectorAll('video')) {
+      if (old.srcObject === stream || old.srcObject === coming) continue;
+      old.srcObject = null;
+      old.remove();
+    }
+    if (stream) this.#put(tile, stream, true);
+    if (coming) this.#put(tile, coming, false);
+  }
+
+  /**
+   * @param {HTMLElement} tile
+   * @param {MediaStream} stream
+   * @param {boolean} shown
+   */
+  #put(tile, stream, shown) {
+    const there = [...tile.querySelectorAll('video')].find(({ srcObject }) => srcObject === stream);
+    if (there && there.classList.contains('coming') !== shown) return;
+    const video = there ?? make('video', { autoplay: '', playsinline: '' });
+    video.classList.toggle('coming', !shown);
+    video.muted = this.#muted || !shown;
+    if (!there) {
+      video.srcObject = stream;
+      tile.querySelector('button')?.before(video);
+    }
+    void this.#play(video);
   }
 
   /** @param {HTMLVideoElement} element */

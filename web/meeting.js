@@ -228,6 +228,11 @@ export class Meeting {
     this.devicesChanged().catch(() => {}); // A lost socket tells everything anew.
   }
 
+  /** The sound of the mix comes. */
+  get sounds() {
+    return this.#connection?.sounds ?? false;
+  }
+
   /** @param {Connection} connection */
   #encode(connection) {
     const { devices, sharing } = this.#setup;

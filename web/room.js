@@ -389,6 +389,7 @@ function otherWays() {
     label: (id) => people.label(id),
     menu: (id, button) => floor.menu(id, button),
     blocked: (resume) => stage.blocked(resume),
+    mixed: () => current?.meeting.sounds === true && tiles.live,
     shown(way) {
       document.body.dataset.downlink = way;
       if (way !== 'mixed') tiles.clear();

@@ -1,9 +1,11 @@
 /** What one person sends, as they send it: by way of the server, on a connection of its own. */
 
+import { arrives } from './flow.js';
+
 /**
  * @typedef {object} Link A person's sound and picture outside the mix.
  * @property {MediaStream} stream
- * @property {boolean} flows Something has come.
+ * @property {(person: import('./protocol.js').Person) => boolean} brings Whatever that person sends comes.
  * @property {() => number} level How loud they are, 0 to 1.
  * @property {string} key No other connection's.
  * @property {() => Promise<RTCStatsReport>} stats
@@ -59,8 +61,9 @@ export class Taken {
     await this.#pc.setRemoteDescription({ type: 'answer', sdp });
   }
 
-  get flows() {
-    return this.#pc.connectionState === 'connected' && arrives(this.#audio, this.#video);
+  /** @param {import('./protocol.js').Person} person */
+  brings(person) {
+    return this.#pc.connectionState === 'connected' && brings(person, this.#audio, this.#video);
   }
 
   level() {
@@ -78,15 +81,18 @@ export class Taken {
   }
 }
 
-/** @param {RTCRtpReceiver[]} receivers */
-export function arrives(...receivers) {
-  return receivers.some((receiver) => receiver.getSynchronizationSources().length > 0);
+/**
+ * Whether sound and picture come of whom sends them.
+ * @param {import('./protocol.js').Person} person
+ * @param {RTCRtpReceiver} audio
+ * @param {RTCRtpReceiver} video
+ */
+export function brings(person, audio, video) {
+  return (!person.audio || arrives(audio)) && (!(person.video || person.sharing) || arrives(video));
 }
 
 /** @param {RTCRtpReceiver} receiver Of sound. */
 export function loudness(receiver) {
   const [source] = receiver.getSynchronizationSources();
-  // What was heard a while ago is over.
-  const fresh = source && performance.timeOrigin + performance.now() - source.timestamp < 500;
-  return fresh ? (source.audioLevel ?? 0) : 0;
+  return arrives(receiver) ? (source?.audioLevel ?? 0) : 0;
 }

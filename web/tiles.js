@@ -119,6 +119,11 @@ export class Tiles {
     return this.#enlarged;
   }
 
+  /** Whether there is a picture, in which everybody moves who sends one. */
+  get live() {
+    return this.#map?.tiles.every(({ id, live }) => live || id === this.#me || this.#people.get(id)?.video !== true) ?? false;
+  }
+
   /** Whether the picture on show is made for this page alone. */
   get alone() {
     return this.#map?.names === 'page';

@@ -22,6 +22,7 @@ import { Taken } from './taken.js';
  * @property {(id: string) => string} label
  * @property {(id: string, button: HTMLElement) => void} menu
  * @property {(resume: () => void) => void} blocked
+ * @property {() => boolean} mixed The mix brings everybody whom it shows.
  * @property {(way: Way) => void} shown
  * @property {() => void} unreachable Somebody cannot be reached directly.
  */
@@ -198,6 +199,7 @@ export class Ways {
       failed,
     });
     links.set(id, link);
+    this.#show();
     return link;
   }
 
@@ -222,32 +224,48 @@ export class Ways {
         return;
       }
       const waited = performance.now() - this.#since > PATIENCE_MS;
-      const comes = way === 'mixed' ? pictures > 1 : this.#people.every(({ id }) => links.get(id)?.flows);
+      const comes = way === 'mixed' ? pictures > 1 && this.#setup.mixed() : this.#people.every((person) => this.#brings(links, person));
       if (comes || waited) this.#become(way);
     }, LOOK_MS);
+  }
+
+  /**
+   * @param {Map<string, Link>} links
+   * @param {Person} person
+   */
+  #brings(links, person) {
+    const link = links.get(person.id);
+    return link !== undefined && link.brings(person) && (!(person.video || person.sharing) || this.#gallery.pictured(link.stream));
   }
 
   /** @param {Way} way */
   #become(way) {
     const before = this.#shown;
     this.#shown = way;
-    this.#show();
     this.#setup.mix.muted = way !== 'mixed' || !this.#sound;
     this.#gallery.sound(this.#sound && way !== 'mixed');
+    this.#show();
     if (before !== way && before !== 'mixed') this.#drop(before);
     if (before === way) return;
     this.#setup.view.downlink = way;
     this.#setup.shown(way);
+    this.#resized(); // It had its sizes before anybody wanted to know.
   }
 
   #show() {
-    const way = this.#shown;
-    if (way === 'mixed') {
+    const [shown, wanted] = [this.#shown, this.#wanted];
+    if (shown === 'mixed' && wanted === 'mixed') {
       this.#gallery.hide();
       return;
     }
+    /** @type {(way: Way, id: string) => MediaStream | null} */
+    const stream = (way, id) => this.#links[way].get(id)?.stream ?? null;
     this.#gallery.show(this.#people.map(({ id, video, sharing }) => ({
-      id, name: this.#setup.label(id), video: video || sharing === true, stream: this.#links[way].get(id)?.stream ?? null,
-    })));
+      id,
+      name: this.#setup.label(id),
+      video: video || sharing === true,
+      stream: stream(shown, id),
+      coming: wanted === shown ? null : stream(wanted, id),
+    })), shown !== 'mixed');
   }
 }

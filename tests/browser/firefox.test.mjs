@@ -64,7 +64,7 @@ meeting('Firefox, which has only VP8, comes into a meeting that is forwarded in 
   for (const one of [red, green]) {
     const seen = [];
     await until(`the colour of Firefox's camera goes round for ${one.colour}`, async () => {
-      const colour = await middle(one, '#gallery > li[data-name="Firefox"] video');
+      const colour = await middle(one, '#gallery > li[data-name="Firefox"] video:not(.coming)');
       const apart = (other) => Math.max(...colour.map((value, n) => Math.abs(value - other[n])));
       if (seen.every((other) => apart(other) > 40)) seen.push(colour);
       return seen.length >= 3;

@@ -114,13 +114,14 @@ export function probe() {
   }
 
   // The tiles of those who do not come in one picture.
-  const gallery = () => [...document.querySelectorAll('#gallery:not([hidden]) > li')];
+  const gallery = () => [...document.querySelectorAll('#gallery:not([hidden], .coming) > li')];
+  const videoOf = (tile) => tile?.querySelector('video:not(.coming)');
 
   // What listens to what is heard.
   async function hark() {
     // What is on show: the mix, or a picture of each.
-    const each = gallery().map((tile) => tile.querySelector('video'));
-    const shown = (each.length ? each.filter((video) => !video.muted) : [mix()]).map((video) => video?.srcObject);
+    const each = gallery().map(videoOf);
+    const shown = (each.length ? each.filter((video) => video?.muted === false) : [mix()]).map((video) => video?.srcObject);
     const streams = shown.filter((stream) => stream?.getAudioTracks().length);
     if (!streams.length && !each.length) throw new Error('the mix has no audio track');
     if (!ears || ears.streams.length !== streams.length || streams.some((stream, n) => ears.streams[n] !== stream)) {
@@ -163,7 +164,7 @@ export function probe() {
     // Who is in the pictures that are on show one by one, and what colour each is.
     gallery(hues) {
       return gallery().map((tile) => {
-        const video = tile.querySelector('video');
+        const video = videoOf(tile);
         if (!video?.videoWidth) return { name: tile.dataset.name };
         const { share } = inspect(picture(video), hues, { x: 0.3, y: 0.3, width: 0.4, height: 0.4 }, 180); // There are no avatars in here.
         const [shown] = Object.entries(share).filter(([name, part]) => name !== 'white' && part > 0.4).map(([name]) => name);
@@ -173,7 +174,7 @@ export function probe() {
 
     // The track of somebody's picture where they come one by one.
     track(name) {
-      const video = gallery().find((tile) => tile.dataset.name === name)?.querySelector('video');
+      const video = videoOf(gallery().find((tile) => tile.dataset.name === name));
       return video?.srcObject?.getVideoTracks()[0]?.id;
     },
 
