@@ -91,6 +91,7 @@ fn opens(at: &[Choice]) -> Vec<String> {
     let mut few = Vec::new();
     let mut none = Vec::new();
     let mut missing: Vec<(Topology, Vec<u8>)> = Vec::new();
+    let mut noise: Vec<(TooMuch, Vec<u8>)> = Vec::new();
     let mut sentences = Vec::new();
     for choice in at {
         match &choice.open {
@@ -102,18 +103,14 @@ fn opens(at: &[Choice]) -> Vec<String> {
                     None => missing.push((*topology, vec![choice.n])),
                 }
             }
-            Some(Open::Noise(limit)) => sentences.push(format!(
-                "No conclusion with {} people: {} lies so near its limit that the noise decides \
-                 ({} with {}, at most {}).",
-                choice.n,
-                limit.limit.quantity.about().name,
-                limit.limit.quantity.amount(limit.measured),
-                limit.topology.name(),
-                limit.limit.quantity.limit(limit.limit.most),
-            )),
+            Some(Open::Noise(limit)) => match noise.iter_mut().find(|(of, _)| of == limit) {
+                Some((_, with)) => with.push(choice.n),
+                None => noise.push((*limit, vec![choice.n])),
+            },
             None => {}
         }
     }
+    sentences.extend(noise.iter().map(|(limit, with)| undecided(limit, with)));
     if !none.is_empty() {
         let with = people(&none);
         sentences.push(format!(
@@ -136,6 +133,23 @@ fn opens(at: &[Choice]) -> Vec<String> {
     sentences
 }
 
+fn undecided(limit: &TooMuch, with: &[u8]) -> String {
+    let quantity = limit.limit.quantity;
+    let there = match with {
+        [n] if *n == limit.with => String::new(),
+        _ => format!(" of {}", limit.with),
+    };
+    format!(
+        "No conclusion {}: {} lies so near its limit that the noise decides ({} with {}{there}, at \
+         most {}).",
+        people(with),
+        quantity.about().name,
+        quantity.amount(limit.measured),
+        limit.topology.name(),
+        quantity.limit(limit.limit.most),
+    )
+}
+
 fn exceeds(limit: &TooMuch, n: u8) -> String {
     let quantity = limit.limit.quantity;
     let there = match limit.with == n {
@@ -152,6 +166,10 @@ fn exceeds(limit: &TooMuch, n: u8) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::undecided;
+    use crate::tradeoff::figures::Topology;
+    use crate::tradeoff::overall::{Limit, TooMuch};
+    use crate::tradeoff::quantity::Quantity;
     use crate::tradeoff::report::Report;
     use crate::tradeoff::sample;
 
@@ -187,5 +205,25 @@ mod tests {
                  not measured for each.",
             ]
         );
+    }
+
+    #[test]
+    fn what_hangs_on_noise_says_where_it_was_seen() {
+        let limit = TooMuch {
+            topology: Topology::Mesh,
+            limit: Limit {
+                quantity: Quantity::ClientCoresChromium,
+                most: 1.0,
+            },
+            measured: 0.959,
+            with: 6,
+        };
+        assert_eq!(
+            undecided(&limit, &[6]),
+            "No conclusion with 6 people: a browser\u{2019}s CPU lies so near its limit that the noise \
+             decides (0.959 cores with Mesh, at most 1 core)."
+        );
+        assert!(undecided(&limit, &[6, 7, 8]).starts_with("No conclusion with 6, 7 and 8 people: "));
+        assert!(undecided(&limit, &[6, 7, 8]).contains("(0.959 cores with Mesh of 6, at most"));
     }
 }

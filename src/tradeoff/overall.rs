@@ -166,8 +166,8 @@ enum Kept {
 
 impl Limit {
     /// Whether `topology` keeps it with `n` people, and where that was seen. What grows with the
-    /// people needs not be measured everywhere: who does not bear few does not bear more, and who
-    /// bears many bears fewer.
+    /// people needs not be measured everywhere: who does not bear few does not bear more, who bears
+    /// many bears fewer, and of whom it is not sure with few nothing is known with more.
     fn kept<'a>(&self, of: &[&'a Point], n: u8) -> (Kept, Option<&'a Point>) {
         let judged = of.iter().filter_map(|point| {
             let spread = point.decided(self.quantity)?;
@@ -178,10 +178,11 @@ impl Limit {
         let all: Vec<_> = judged.collect();
         let here = all.iter().find(|(_, point)| point.n == n);
         let fewer = all.iter().filter(|(_, point)| point.n < n);
-        let more = all.iter().filter(|(_, point)| point.n > n);
+        let mut more = all.iter().filter(|(_, point)| point.n > n);
         let found = here
-            .or(fewer.rev().find(|(kept, _)| *kept == Kept::No))
-            .or(more.into_iter().find(|(kept, _)| *kept == Kept::Yes));
+            .or(fewer.clone().rev().find(|(kept, _)| *kept == Kept::No))
+            .or(more.find(|(kept, _)| *kept == Kept::Yes))
+            .or(fewer.rev().find(|(kept, _)| *kept == Kept::Perhaps));
         match found {
             Some((kept, point)) => (*kept, Some(*point)),
             None => (Kept::NotMeasured, None),
@@ -480,6 +481,29 @@ mod tests {
             .map(|at| at.unmeasured.as_slice())
             .collect();
         assert_eq!(unmeasured, [cpu, cpu, &[], cpu]);
+    }
+
+    #[test]
+    fn of_whom_it_is_not_sure_with_few_nothing_is_known_with_more() {
+        let mut all: Vec<_> = [2, 3, 4].into_iter().flat_map(meeting).collect();
+        for row in &mut all {
+            row.client_kbps_up = Some(500.0);
+            row.client_kbps_down = Some(500.0);
+            // On both sides of half a core.
+            let edge = 0.495 + 0.01 * f64::from(row.round - 1);
+            row.client_cores_chromium = match (row.topology, row.n) {
+                (Mesh, 3) => Some(edge),
+                (_, 3) => Some(0.2),
+                _ => None,
+            };
+        }
+        let overall = judged(&all);
+        let of = |at: &Choice| match at.open {
+            Some(Open::Noise(limit)) => Some((limit.topology, limit.with)),
+            _ => None,
+        };
+        let noise: Vec<_> = overall.at.iter().map(of).collect();
+        assert_eq!(noise, [None, Some((Mesh, 3)), Some((Mesh, 3))]);
     }
 
     #[test]

@@ -104,3 +104,31 @@ meeting('the cost panel is true where media is mixed, and where it is forwarded'
   if (process.env.QUILT_SHOTS) await report.screenshot({ path: `${process.env.QUILT_SHOTS}/none.png` });
   for (const one of [green, blue]) await one.close();
 });
+
+meeting('the cost panel is true where media goes from page to page', async (room) => {
+  const direct = { direct: 1 };
+  const red = await room.enter('red', direct, { viewport: { width: 1280, height: 800 } });
+  await configure(room, { topology: 'mesh' });
+  await room.enter('green', direct);
+  await room.enter('blue', direct);
+  await red.page.keyboard.press('i');
+  await red.control('costs-tab').click();
+  await until('streams and rates of a mesh', async () => {
+    const counted = await received(red);
+    const now = await figures(red);
+    // Only the pages know what goes between them: there is no mean.
+    assert.deepEqual(now.uplinks, [2, null, 1, 1], 'me, all, sfu, mcu');
+    assert.deepEqual(now.downlinks, [2, null, 2, 1]);
+    const [mine, mean, sfu, mcu] = now.client_kbps_up;
+    assert.ok(mine > 100, `${mine}`);
+    assert.equal(mean, null);
+    for (const way of [sfu, mcu]) assert.ok(Math.abs(mine / way - 2) < 0.1, `${now.client_kbps_up}`);
+    like(now.client_kbps_down[0], counted, 'mine, of both connections');
+    assert.ok(now.server_kbps_out[0] < 20, `the server sends ${now.server_kbps_out[0]} kbit/s`);
+  }, 40_000);
+  assert.match(await fact(red, 'topology'), /mesh/i);
+  assert.match(await fact(red, 'seen_by'), /only those in the meeting/);
+  assert.equal(await fact(red, 'encoders'), 'pictures 0, sound 0');
+  assert.equal(await fact(red, 'decoders'), 'pictures 0, sound 0');
+  if (process.env.QUILT_SHOTS) await red.page.screenshot({ path: `${process.env.QUILT_SHOTS}/mesh-1280.png` });
+});

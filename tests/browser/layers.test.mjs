@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 
-import { meetings } from './lib/meeting.mjs';
+import { meetings, sees } from './lib/meeting.mjs';
 import { Network } from './lib/network.mjs';
 import { sleep, until } from './lib/wait.mjs';
 
@@ -95,6 +95,33 @@ meeting('with Firefox, which has only VP8, it is the same in VP8, and Firefox se
   const { keyframes, framesDecoded, freezeCount } = await red.received('Blue');
   console.log(`${framesDecoded} pictures, ${keyframes} keyframes, ${freezeCount} freezes in eight changes`);
   assert.equal((await fox.received('Blue'))?.codec, 'video/VP8');
+});
+
+meeting('of whom nothing but the small copy comes, that one is mixed', async (room) => {
+  const red = await room.enter('red');
+  const green = await room.enter('green');
+  await sees(green, ['red']);
+  // Browsers give the larger size up where their line carries no more; here one is told to.
+  const send = (rid) => red.page.evaluate(async (rid) => {
+    const senders = window.probe.peers.flatMap((peer) => peer.getSenders());
+    const sender = senders.find(({ track }) => track?.kind === 'video');
+    const parameters = sender.getParameters();
+    for (const encoding of parameters.encodings) encoding.active = encoding.rid === rid;
+    await sender.setParameters(parameters);
+  }, rid);
+  const bytes = async () => (await red.stats()).sent.video.sizes;
+  for (const [comes, rests] of [['h', 'f'], ['f', 'h']]) {
+    await send(comes);
+    await until(`red sends ${comes} alone, and green sees it move`, async () => {
+      const before = await bytes();
+      await sleep(1_000);
+      assert.ok((await green.motion()).Red > 0.001, 'it moves');
+      const after = await bytes();
+      assert.equal(after[rests]?.bytes ?? 0, before[rests]?.bytes ?? 0);
+      assert.ok(after[comes].bytes > (before[comes]?.bytes ?? 0));
+    });
+    await sees(green, ['red']);
+  }
 });
 
 narrowed('whose line is narrow gets less, and nobody else does', async (room) => {

@@ -36,7 +36,7 @@ const ANSWER: Duration = Duration::from_secs(10);
 const CAMERA: u32 = 3 * FPS;
 /// The pictures of others that the page shows, and how many there were of each.
 const PICTURES: &str = "[...document.querySelectorAll('video')]
-    .filter((video) => !['self', 'preview'].includes(video.id) && video.videoWidth > 2 && video.getClientRects().length > 0)
+    .filter((video) => !['self', 'preview'].includes(video.id) && video.videoWidth > 2 && video.checkVisibility({ visibilityProperty: true }))
     .map((video) => video.getVideoPlaybackQuality().totalVideoFrames)";
 
 /// What a browser needs to take part: the program, and what its camera shows.
