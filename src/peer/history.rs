@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::{NackPair, TransportLayerNack};
-use rtc::rtp;
 
+use super::head::{Fixed, Head, Packet};
 use crate::clock::MediaTime;
 
 /// A packet sent longer ago is not sent again. Three times a bad path's round trip: it may be
@@ -41,15 +41,19 @@ pub(super) struct Kept {
     marker: bool,
     payload: Bytes,
     /// As it was, where it is sent again as it was.
-    header: Option<Box<rtp::Header>>,
+    head: Option<Box<Head>>,
 }
 
 impl History {
     /// A packet is sent. `whole`: nothing is agreed on to send it again as. One that comes twice
     /// stays as old as it is.
-    pub fn note(&mut self, packet: &rtp::Packet, at: MediaTime, whole: bool) {
-        let header = &packet.header;
-        let sequence = header.sequence_number;
+    pub fn note(&mut self, packet: &Packet, at: MediaTime, whole: bool) {
+        let Fixed {
+            sequence,
+            timestamp,
+            marker,
+            ..
+        } = packet.fixed();
         if self.kept.is_empty() {
             self.kept.resize(PACKETS, None);
             self.newest = sequence.wrapping_sub(1);
@@ -64,10 +68,10 @@ impl History {
             *slot = Some(Kept {
                 sequence,
                 at,
-                timestamp: header.timestamp,
-                marker: header.marker,
+                timestamp,
+                marker,
                 payload: packet.payload.clone(),
-                header: whole.then(|| Box::new(header.clone())),
+                head: whole.then(|| Box::new(*packet.head())),
             });
         }
     }
@@ -104,27 +108,19 @@ impl History {
 }
 
 impl Kept {
-    /// As a retransmission (RFC 4588), but for whose it is.
-    pub fn again(&self) -> rtp::Packet {
+    /// As a retransmission (RFC 4588): its payload, and whether it is the last of a picture, and
+    /// of which.
+    pub fn again(&self) -> (Bytes, bool, u32) {
         let mut payload = BytesMut::with_capacity(2 + self.payload.len());
         payload.put_u16(self.sequence);
         payload.put_slice(&self.payload);
-        rtp::Packet {
-            header: rtp::Header {
-                version: 2,
-                marker: self.marker,
-                timestamp: self.timestamp,
-                ..Default::default()
-            },
-            payload: payload.freeze(),
-        }
+        (payload.freeze(), self.marker, self.timestamp)
     }
 
     /// As it was, to the last bit: it is protected by the same nonce.
-    pub fn whole(&self) -> Option<rtp::Packet> {
-        let header = rtp::Header::clone(self.header.as_ref()?);
-        let payload = self.payload.clone();
-        Some(rtp::Packet { header, payload })
+    pub fn whole(&self) -> Option<Packet> {
+        let head = self.head.as_ref()?;
+        Some(Packet::new(**head, self.payload.clone()))
     }
 }
 
@@ -152,19 +148,16 @@ mod tests {
         }
     }
 
-    fn packet(sequence: u16, size: usize) -> rtp::Packet {
-        let mut header = rtp::Header {
-            version: 2,
+    fn packet(sequence: u16, size: usize) -> Packet {
+        let fixed = Fixed {
+            marker: false,
             payload_type: 96,
-            sequence_number: sequence,
+            sequence,
             timestamp: 1_000 + u32::from(sequence),
-            ..Default::default()
+            ssrc: 7,
         };
-        header.set_extension(3, Bytes::from_static(b"ab")).unwrap();
-        rtp::Packet {
-            header,
-            payload: vec![sequence as u8; size].into(),
-        }
+        let head = Head::new(fixed, &[(Some(3), b"ab")]);
+        Packet::new(head, vec![sequence as u8; size].into())
     }
 
     fn ms(ms: u64) -> MediaTime {
@@ -236,9 +229,9 @@ mod tests {
         for (sequence, size) in [(65_535, 900), (0, 1_000), (1, 30)] {
             history.note(&packet(sequence, size), ms(0), sequence == 1);
         }
-        let again = history.packet(65_535).unwrap().again();
-        assert_eq!(again.payload[..3], [255, 255, 255]);
-        assert_eq!((again.payload.len(), again.header.timestamp), (902, 66_535));
+        let (payload, marker, timestamp) = history.packet(65_535).unwrap().again();
+        assert_eq!(payload[..3], [255, 255, 255]);
+        assert_eq!((payload.len(), marker, timestamp), (902, false, 66_535));
         assert_eq!(history.packet(65_535).unwrap().whole(), None);
         assert_eq!(history.packet(1).unwrap().whole(), Some(packet(1, 30)));
         assert_eq!(history.largest().unwrap().sequence, 0);

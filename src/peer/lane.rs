@@ -7,10 +7,9 @@ use std::cell::RefCell;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rtc::rtp;
-use rtc::shared::marshal::{Marshal as _, MarshalSize as _};
 use webrtc::runtime::Transmit;
 
+use super::head::Packet;
 use super::keys::Learned;
 use super::mux::MuxPort;
 use super::srtp::{Sealer, TAG};
@@ -41,7 +40,7 @@ impl Lane {
     }
 
     /// Sends these packets, those of one size by one system call. Never waits; how many were lost.
-    pub fn send<'a>(&self, packets: impl Iterator<Item = &'a rtp::Packet>) -> u64 {
+    pub fn send<'a>(&self, packets: impl Iterator<Item = &'a Packet>) -> u64 {
         BUFFER.with_borrow_mut(|buffer| {
             buffer.clear();
             let mut sealer = self.sealer.lock().unwrap_or_else(PoisonError::into_inner);
@@ -91,15 +90,12 @@ impl Lane {
 }
 
 /// Appends a packet as it is on the wire.
-fn seal(sealer: &mut Sealer, packet: &rtp::Packet, buffer: &mut Vec<u8>) -> Option<()> {
-    let (begin, header) = (buffer.len(), packet.header.marshal_size());
-    let payload = begin + header;
-    buffer.resize(payload, 0);
-    packet.header.marshal_to(&mut buffer[begin..]).ok()?;
+fn seal(sealer: &mut Sealer, packet: &Packet, buffer: &mut Vec<u8>) -> Option<()> {
+    let (begin, head) = (buffer.len(), packet.head().bytes());
+    buffer.extend_from_slice(head);
     buffer.extend_from_slice(&packet.payload);
-    let end = buffer.len();
-    buffer.resize(end + TAG, 0);
-    let (head, rest) = buffer[begin..].split_at_mut(header);
+    buffer.extend_from_slice(&[0; TAG]);
+    let (head, rest) = buffer[begin..].split_at_mut(head.len());
     let (text, tag) = rest.split_at_mut(packet.payload.len());
     sealer.seal(head, text, tag).ok()
 }

@@ -38,7 +38,8 @@ const DISCONNECTED: Duration = Duration::from_millis(2_500);
 /// The agent gives up after this much more. Longer than the connection's own patience (it ends a
 /// disconnected connection, and one that does not come about), so that checks go on meanwhile.
 const FAILED: Duration = Duration::from_secs(15);
-const KEEPALIVE: Duration = Duration::from_secs(1);
+/// Less than a second, which is how often it is looked at where a driver [rests](super::runtime).
+const KEEPALIVE: Duration = Duration::from_millis(950);
 /// Holes are asked for, and asked for again, in this rhythm: a jitter buffer of 100 ms gets two or
 /// three chances on a path of 20 ms.
 const NACK_INTERVAL: Duration = Duration::from_millis(20);
@@ -93,7 +94,7 @@ pub(super) async fn build(
         .with_handler(handler)
         .with_runtime(Arc::new(PeerRuntime {
             sockets,
-            wire: link.wire.clone(),
+            link: link.clone(),
         }))
         .with_udp_addrs(vec![any_port])
         .with_tcp_addrs(vec![any_port])

@@ -20,6 +20,7 @@ use tokio::sync::watch;
 
 use super::Uplink;
 use super::channel::Talk;
+use super::head;
 use super::keys::Learned;
 use super::lane::Lane;
 use super::line::Ladder;
@@ -333,7 +334,7 @@ impl Link {
     }
 
     /// Sends packets that are complete, which nothing depends on the order of.
-    fn pass(&self, mut outward: MutexGuard<'_, Outward>, packets: Vec<rtp::Packet>) {
+    fn pass(&self, mut outward: MutexGuard<'_, Outward>, packets: Vec<head::Packet>) {
         if packets.is_empty() {
             return;
         }
@@ -449,7 +450,7 @@ impl Link {
             if let Some(outgoing) = made_of {
                 self.observe(now, &outgoing);
             }
-            packets.push(packet);
+            packets.push(packet.library());
         }
         packets
     }

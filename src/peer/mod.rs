@@ -49,6 +49,7 @@ mod error;
 mod feedback;
 mod flood;
 mod forward;
+mod head;
 mod history;
 mod inbound;
 mod introduced;

@@ -10,9 +10,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use rtc::rtcp::transport_feedbacks::transport_layer_cc::TransportLayerCc;
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
-use rtc::rtp;
 
 use super::arrivals::Arrivals;
+use super::head::{Fixed, Head, Packet};
 use super::history::{History, Kept, wanted};
 use super::line::{Ladder, Line};
 use super::link::{Outgoing, Stream};
@@ -48,7 +48,7 @@ pub(super) struct Outward {
     /// For the driver to take.
     waiting: VecDeque<(MediaTime, Outgoing)>,
     /// The same, complete.
-    complete: VecDeque<rtp::Packet>,
+    complete: VecDeque<Packet>,
 }
 
 /// What became of a connection's line.
@@ -116,7 +116,7 @@ impl Outward {
     }
 
     /// Has complete packets wait for the driver.
-    pub fn wait_complete(&mut self, packets: impl IntoIterator<Item = rtp::Packet>) {
+    pub fn wait_complete(&mut self, packets: impl IntoIterator<Item = Packet>) {
         self.complete.extend(packets);
     }
 
@@ -125,7 +125,7 @@ impl Outward {
         &mut self,
         now: MediaTime,
         negotiated: &Negotiated,
-    ) -> Option<(rtp::Packet, Option<Outgoing>)> {
+    ) -> Option<(Packet, Option<Outgoing>)> {
         if let Some(packet) = self.complete.pop_front() {
             return Some((packet, None));
         }
@@ -168,27 +168,24 @@ impl Outward {
         now: MediaTime,
         negotiated: &Negotiated,
         outgoing: &Outgoing,
-    ) -> Option<rtp::Packet> {
+    ) -> Option<Packet> {
         let kind = outgoing.kind;
         let format = negotiated.sending(kind)?;
         let track = negotiated.track(kind)?;
         let place = outgoing.forwarded.map(|passed| passed.number);
         let sent = self.sent(kind);
-        let mut header = rtp::Header {
-            version: 2,
+        let fixed = Fixed {
             marker: outgoing.marker,
             payload_type: format.payload_type,
-            sequence_number: sent.next(outgoing.payload.len(), place),
+            sequence: sent.next(outgoing.payload.len(), place),
             timestamp: outgoing.timestamp,
             ssrc: sent.ssrc(),
-            ..Default::default()
         };
-        extend(&mut header, track, outgoing, now)?;
-        let mut packet = rtp::Packet {
-            header,
-            payload: outgoing.payload.clone(),
-        };
-        self.number(now, track, &mut packet, false);
+        let number = self.number(now, track, outgoing.payload.len(), false);
+        let mut room = [0; 5];
+        let extensions = extensions(track, outgoing, now, &number, &mut room);
+        let head = Head::new(fixed, &extensions);
+        let packet = Packet::new(head, outgoing.payload.clone());
         if kind == Kind::Video {
             self.history.note(&packet, now, format.rtx.is_none());
         }
@@ -196,16 +193,10 @@ impl Outward {
     }
 
     /// Numbers a packet across streams, for the line's sake.
-    fn number(&mut self, now: MediaTime, track: &Track, packet: &mut rtp::Packet, fills: bool) {
-        let (Some(line), Some(id)) = (&mut self.line, track.transport_cc) else {
-            return;
-        };
-        let bytes = packet.payload.len() + AROUND;
-        let number = line.sent(now, bytes as u32, fills);
-        let number = Bytes::copy_from_slice(&number.to_be_bytes());
-        if let Err(error) = packet.header.set_extension(id, number) {
-            tracing::debug!(%error, "a packet goes out without its number");
-        }
+    fn number(&mut self, now: MediaTime, track: &Track, payload: usize, fills: bool) -> Number {
+        let line = self.line.as_mut().zip(track.transport_cc);
+        let bytes = (payload + AROUND) as u32;
+        line.map(|(line, id)| (id, line.sent(now, bytes, fills).to_be_bytes()))
     }
 
     /// What the other side asked for once more, as far as that is worth anything. `Err`: a
@@ -215,7 +206,7 @@ impl Outward {
         now: MediaTime,
         negotiated: &Negotiated,
         nack: &TransportLayerNack,
-    ) -> Result<Vec<rtp::Packet>, Hopeless> {
+    ) -> Result<Vec<Packet>, Hopeless> {
         if self.history.is_hopeless(nack, now) {
             return Err(Hopeless);
         }
@@ -225,14 +216,14 @@ impl Outward {
             let Some(payload_type) = repairs(negotiated) else {
                 return kept.whole();
             };
-            let packet = kept.again();
-            Some(self.repair(now, negotiated, packet, payload_type, false))
+            let again = kept.again();
+            Some(self.repair(now, negotiated, again, payload_type, false))
         });
         Ok(packets.collect())
     }
 
     /// The fillers that are due.
-    pub fn fill(&mut self, now: MediaTime, negotiated: &Negotiated) -> Vec<rtp::Packet> {
+    pub fn fill(&mut self, now: MediaTime, negotiated: &Negotiated) -> Vec<Packet> {
         let mut fillers = Vec::new();
         let Some(line) = &mut self.line else {
             return fillers;
@@ -241,11 +232,11 @@ impl Outward {
         self.wake = next;
         while due > 0 {
             let original = self.history.largest().map(Kept::again);
-            let Some((packet, payload_type)) = original.zip(repairs(negotiated)) else {
+            let Some((again, payload_type)) = original.zip(repairs(negotiated)) else {
                 break;
             };
-            due = due.saturating_sub(packet.payload.len() + AROUND);
-            fillers.push(self.repair(now, negotiated, packet, payload_type, true));
+            due = due.saturating_sub(again.0.len() + AROUND);
+            fillers.push(self.repair(now, negotiated, again, payload_type, true));
         }
         fillers
     }
@@ -261,19 +252,22 @@ impl Outward {
         &mut self,
         now: MediaTime,
         negotiated: &Negotiated,
-        mut packet: rtp::Packet,
+        (payload, marker, timestamp): (Bytes, bool, u32),
         payload_type: u8,
         fills: bool,
-    ) -> rtp::Packet {
+    ) -> Packet {
         let (ssrc, sequence) = self.rtx;
         self.rtx.1 = sequence.wrapping_add(1);
-        packet.header.ssrc = ssrc;
-        packet.header.sequence_number = sequence;
-        packet.header.payload_type = payload_type;
-        if let Some(track) = negotiated.track(Kind::Video) {
-            self.number(now, track, &mut packet, fills);
-        }
-        packet
+        let fixed = Fixed {
+            marker,
+            payload_type,
+            sequence,
+            timestamp,
+            ssrc,
+        };
+        let track = negotiated.track(Kind::Video);
+        let number = track.and_then(|track| self.number(now, track, payload.len(), fills));
+        Packet::new(Head::new(fixed, &[across(&number)]), payload)
     }
 
     /// The other side tells what became of packets.
@@ -306,29 +300,42 @@ fn repairs(negotiated: &Negotiated) -> Option<u8> {
     negotiated.sending_video.as_ref()?.rtx
 }
 
+/// A number across streams, and the extension that it goes by.
+type Number = Option<(u8, [u8; 2])>;
+
+fn across(number: &Number) -> (Option<u8>, &[u8]) {
+    let number = number.as_ref();
+    let (id, number) = number.map(|(id, number)| (*id, &number[..])).unzip();
+    (id, number.unwrap_or_default())
+}
+
 /// What a header says besides.
-fn extend(
-    header: &mut rtp::Header,
+fn extensions<'a>(
     track: &Track,
     outgoing: &Outgoing,
     now: MediaTime,
-) -> Option<()> {
-    if let Some(id) = track.abs_send_time {
-        // 24 bits of seconds in 6.18 fixed point, out of NTP's 32.32.
-        let time = (now.ntp().0 >> 14) as u32;
-        let bytes = Bytes::copy_from_slice(&time.to_be_bytes()[1..]);
-        header.set_extension(id, bytes).ok()?;
-    }
-    if let (Some(id), Some(level)) = (track.level, outgoing.level) {
-        let byte = (u8::from(level.voice) << 7) | level.level.min(127);
-        header.set_extension(id, Bytes::from(vec![byte])).ok()?;
+    number: &'a Number,
+    room: &'a mut [u8; 5],
+) -> [(Option<u8>, &'a [u8]); 4] {
+    // 24 bits of seconds in 6.18 fixed point, out of NTP's 32.32.
+    let time = (now.ntp().0 >> 14) as u32;
+    room[..3].copy_from_slice(&time.to_be_bytes()[1..]);
+    if let Some(level) = outgoing.level {
+        room[3] = u8::from(level.voice) << 7 | level.level.min(127);
     }
     let rotation = outgoing.forwarded.and_then(|passed| passed.rotation);
-    if let (Some(id), Some(rotation)) = (track.rotation, rotation) {
-        let byte = Bytes::from(vec![rotation as u8]);
-        header.set_extension(id, byte).ok()?;
+    if let Some(rotation) = rotation {
+        room[4] = rotation as u8;
     }
-    Some(())
+    [
+        (track.abs_send_time, &room[..3]),
+        (
+            track.level.filter(|_| outgoing.level.is_some()),
+            &room[3..4],
+        ),
+        (track.rotation.filter(|_| rotation.is_some()), &room[4..]),
+        across(number),
+    ]
 }
 
 #[cfg(test)]
@@ -396,11 +403,9 @@ mod tests {
         }
     }
 
-    fn numbers<'a>(packets: impl IntoIterator<Item = &'a rtp::Packet>) -> Vec<(u32, u16)> {
-        let headers = packets.into_iter().map(|packet| &packet.header);
-        headers
-            .map(|header| (header.ssrc, header.sequence_number))
-            .collect()
+    fn numbers<'a>(packets: impl IntoIterator<Item = &'a Packet>) -> Vec<(u32, u16)> {
+        let heads = packets.into_iter().map(Packet::fixed);
+        heads.map(|head| (head.ssrc, head.sequence)).collect()
     }
 
     #[test]
@@ -490,7 +495,11 @@ mod tests {
         let sent: Vec<_> = packets(Kind::Video, 3)
             .map(|outgoing| outward.complete(ms(0), &agreed, &outgoing).unwrap())
             .collect();
-        assert!(sent[0].header.extension, "it has a number across streams");
+        assert_eq!(
+            sent[0].head().bytes().len(),
+            20,
+            "it has a number across streams"
+        );
         for n in 0..3 {
             let again = outward.again(ms(n), &agreed, &nack(65_530, 0b11)).unwrap();
             assert_eq!(again, sent);

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rtc::interceptor::{AttributedPacket, Packet, TaggedPacket};
 use rtc::rtcp;
@@ -32,7 +32,7 @@ use crate::quiet::{Quiet, REFUSED};
 /// Distance from the wire: inside of everything the library has.
 pub(super) const SLOT: usize = 20_000;
 /// RFC 3550 wants reports every few seconds; a second keeps a receiver's sync tight after a join.
-const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+const SECOND: u64 = 1_000_000_000;
 
 /// The interceptor.
 pub(super) struct Tap {
@@ -169,7 +169,9 @@ impl Tap {
             let compound: Vec<Box<dyn rtcp::Packet>> = vec![Box::new(report), Box::new(source)];
             self.writes.push_back(tagged(now, Packet::Rtcp(compound)));
         }
-        self.next_report = Some(now + REPORT_INTERVAL);
+        // All connections at once: their drivers are woken together.
+        let seconds = MediaTime::from(now).0 / SECOND + 1;
+        self.next_report = Some(MediaTime(seconds * SECOND).instant());
     }
 
     /// Fetches what waits for the driver.
