@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use webrtc::peer_connection::{PeerConnection, RTCIceCandidateInit, RTCSessionDescription};
 use webrtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 
-use super::library::{DtlsRole, build, codec_parameters, kind_of};
+use super::library::{CIPHERS, DtlsRole, build, codec_parameters, kind_of};
 use super::life::{self, Command, Events, Negotiator, Next};
 use super::link::{Link, Outgoing};
 use super::negotiation::add_track;
@@ -45,6 +45,8 @@ pub struct ClientOptions {
     pub local_ip: IpAddr,
     /// Connect over TCP, as behind a firewall that blocks UDP.
     pub tcp: bool,
+    /// Encrypt as older clients do (AES-CM with SHA-1), which know nothing else.
+    pub old_cipher: bool,
 }
 
 impl Default for ClientOptions {
@@ -57,6 +59,7 @@ impl Default for ClientOptions {
             receive_audio: true,
             local_ip: Ipv4Addr::LOCALHOST.into(),
             tcp: false,
+            old_cipher: false,
         }
     }
 }
@@ -93,6 +96,10 @@ impl Client {
             options.local_ip,
             [&audio, &video],
             DtlsRole::Client,
+            match options.old_cipher {
+                true => &CIPHERS[1..],
+                false => &CIPHERS,
+            },
             handler,
         )
         .await?;

@@ -9,7 +9,7 @@ use tokio::task::AbortHandle;
 use super::channel::Said;
 use super::engine::Engine;
 use super::forward::{Origin, forward};
-use super::library::build;
+use super::library::{CIPHERS, build};
 use super::life::{self, Command, Events};
 use super::link::Link;
 use super::negotiation::{Answerer, Request};
@@ -155,6 +155,11 @@ impl Peer {
         self.inner.link.set_ladder(ladder);
     }
 
+    /// Whether packets to the client go past the library's driver at present, which is the cheap way.
+    pub fn takes_lane(&self) -> bool {
+        self.inner.link.takes_lane()
+    }
+
     /// What this viewer's video RTP clock shows at `at`.
     pub fn video_rtp_time(&self, at: MediaTime) -> u32 {
         self.inner.link.video.rtp_time(at)
@@ -211,7 +216,7 @@ pub(super) async fn accept(
 ) -> Result<(Peer, String), Error> {
     let offer = Offer::parse(text, &[], options.channel)?;
     let link = Link::new(uplink, engine.stats());
-    let port = engine.mux().open(link.wire.clone());
+    let port = engine.mux().open(link.clone());
     let local_ip: IpAddr = match engine.local_addr().is_ipv4() {
         true => Ipv4Addr::LOCALHOST.into(),
         false => Ipv6Addr::LOCALHOST.into(),
@@ -228,6 +233,7 @@ pub(super) async fn accept(
         local_ip,
         [&audio, &video],
         offer.dtls_role(),
+        &CIPHERS,
         events,
     )
     .await?;

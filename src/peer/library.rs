@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::interceptor::{
-    NackGeneratorBuilder, NackResponderBuilder, ReceiverReportBuilder, Registry, Slot,
-    TwccReceiverBuilder,
+    NackGeneratorBuilder, ReceiverReportBuilder, Registry, Slot, TwccReceiverBuilder,
 };
 use rtc::peer_connection::configuration::media_engine::{
     MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_VP8, MediaEngine,
@@ -24,13 +23,12 @@ use webrtc::peer_connection::{
 
 use super::Error;
 use super::channel::{MAX_MESSAGE, RECEIVE_BUFFER, SEND_BUFFER};
-use super::downlink::{self, Downlink};
 use super::introduced::Introduced;
+use super::keys::Provider;
 use super::link::Link;
 use super::rtx::{self, Rtx};
 use super::runtime::{PeerRuntime, Sockets};
 use super::sdp::{ABS_SEND_TIME, AUDIO_LEVEL, Codec, Format, ORIENTATION, TRANSPORT_CC};
-use super::stale::{self, Stale};
 use super::tap::{self, Tap};
 use crate::media::{AUDIO_CLOCK, Kind, VIDEO_CLOCK};
 
@@ -40,7 +38,8 @@ const DISCONNECTED: Duration = Duration::from_millis(2_500);
 /// The agent gives up after this much more. Longer than the connection's own patience (it ends a
 /// disconnected connection, and one that does not come about), so that checks go on meanwhile.
 const FAILED: Duration = Duration::from_secs(15);
-const KEEPALIVE: Duration = Duration::from_secs(1);
+/// Less than a second, which is how often it is looked at where a driver [rests](super::runtime).
+const KEEPALIVE: Duration = Duration::from_millis(950);
 /// Holes are asked for, and asked for again, in this rhythm: a jitter buffer of 100 ms gets two or
 /// three chances on a path of 20 ms.
 const NACK_INTERVAL: Duration = Duration::from_millis(20);
@@ -48,6 +47,12 @@ const NACK_INTERVAL: Duration = Duration::from_millis(20);
 const NACKS_PER_PACKET: u16 = 10;
 /// Transport-wide feedback: Chrome's estimator wants 50 to 250 ms.
 const FEEDBACK_INTERVAL: Duration = Duration::from_millis(100);
+/// GCM is cheaper, and the only one that the [`lane`](super::lane) has; older clients only have the
+/// other.
+pub(super) const CIPHERS: [SrtpProtectionProfile; 2] = [
+    SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm,
+    SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
+];
 /// Who begins the DTLS handshake, in an answer of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DtlsRole {
@@ -64,16 +69,15 @@ pub(super) async fn build(
     local_ip: IpAddr,
     formats: [&[Format]; 2],
     role: DtlsRole,
+    ciphers: &[SrtpProtectionProfile],
     handler: Arc<dyn PeerConnectionEventHandler>,
 ) -> Result<Arc<dyn PeerConnection>, Error> {
     let media = media_engine(formats).map_err(Error::refused("register codecs"))?;
+    let provider = Provider::new(link.learned.clone()).map_err(Error::at("find a cipher"))?;
     let settings = SettingEngineBuilder::new()
+        .with_crypto_provider(Arc::new(provider))
         .with_multicast_dns_mode(MulticastDnsMode::Disabled)
-        // GCM is cheaper; older clients only have the other.
-        .with_srtp_protection_profiles(vec![
-            SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm,
-            SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
-        ])
+        .with_srtp_protection_profiles(ciphers.to_vec())
         .with_answering_dtls_role(match role {
             DtlsRole::Client => RTCDtlsRole::Client,
             DtlsRole::Server => RTCDtlsRole::Server,
@@ -90,7 +94,7 @@ pub(super) async fn build(
         .with_handler(handler)
         .with_runtime(Arc::new(PeerRuntime {
             sockets,
-            wire: link.wire.clone(),
+            link: link.clone(),
         }))
         .with_udp_addrs(vec![any_port])
         .with_tcp_addrs(vec![any_port])
@@ -103,9 +107,6 @@ pub(super) async fn build(
 
 fn interceptors(link: &Arc<Link>) -> Registry {
     Registry::new()
-        .with(Slot::Custom(downlink::SLOT), Downlink::new(link.clone()))
-        .with(Slot::Custom(stale::SLOT), Stale::new(link.clone()))
-        .with(Slot::NackResponder, NackResponderBuilder::new().build())
         .with(Slot::Custom(rtx::SLOT), Rtx::new(link.clone()))
         .with(
             Slot::NackGenerator,

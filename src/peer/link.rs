@@ -1,7 +1,9 @@
 //! What a connection's driver and the tasks around it share: packets on their way out, what was
 //! negotiated, and where news go.
+//!
+//! Packets leave by the [`lane`](super::lane) where there is one, on the task of whoever sends them,
+//! and else by the driver.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,11 +11,20 @@ use std::time::Duration;
 use bytes::Bytes;
 use rtc::interceptor::Packet;
 use rtc::rtcp::payload_feedbacks::receiver_estimated_maximum_bitrate::ReceiverEstimatedMaximumBitrate;
+use rtc::rtcp::sender_report::SenderReport;
+use rtc::rtcp::source_description::SourceDescription;
+use rtc::rtcp::transport_feedbacks::transport_layer_cc::TransportLayerCc;
+use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
+use rtc::rtp;
 use tokio::sync::watch;
 
 use super::Uplink;
 use super::channel::Talk;
+use super::head;
+use super::keys::Learned;
+use super::lane::Lane;
 use super::line::Ladder;
+use super::outward::{Hopeless, Outward};
 use super::sdp::Negotiated;
 use super::wire::Wire;
 use crate::clock::{MediaTime, NtpTime};
@@ -22,9 +33,6 @@ use crate::media::{
 };
 use crate::stats::Stats;
 
-/// Packets that the driver has not taken for this long are dropped, and all behind them: a live
-/// picture this late is worth less than what it would delay.
-const OUTBOX_AGE: Duration = Duration::from_millis(300);
 /// At most one keyframe is asked for in this time: an encoder needs it to make one.
 const KEYFRAME_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -44,6 +52,8 @@ pub(super) struct Link {
     pub cname: String,
     /// The data channel.
     pub talk: Talk,
+    /// The keys, once there are any.
+    pub learned: Arc<Learned>,
     /// Where what is sent is not made here: the time lines it is on, of sound and of pictures.
     lines: Mutex<[Option<(NtpTime, u32)>; 2]>,
     /// Source of the video that is received; 0 is none.
@@ -54,7 +64,8 @@ pub(super) struct Link {
     ladder: Mutex<Ladder>,
     /// How often the ladder was set.
     ladders: AtomicU64,
-    outbox: Mutex<Outbox>,
+    outward: Mutex<Outward>,
+    requests: Mutex<Requests>,
     connected: AtomicBool,
     closed: watch::Sender<bool>,
 }
@@ -91,7 +102,7 @@ impl Stream {
     }
 }
 
-/// A packet without what only the driver's side knows: payload type and sequence number.
+/// A packet without what it gets on its way out: payload type, sequence number and extensions.
 #[derive(Debug)]
 pub(super) struct Outgoing {
     /// Which stream.
@@ -122,36 +133,39 @@ pub(super) struct Passed {
     pub arrived: MediaTime,
 }
 
+/// What the driver is to send besides.
 #[derive(Debug, Default)]
-struct Outbox {
-    packets: VecDeque<(MediaTime, Outgoing)>,
+struct Requests {
     keyframe_wanted: [bool; 2],
     keyframe_asked: [Option<MediaTime>; 2],
     odd: Vec<Packet>,
 }
 
-/// The outbox was full: everything in it is gone, the packets just given included.
+/// The driver is behind: all that waited for it is gone, the packets just given included.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Behind;
 
 impl Link {
     /// Of a connection that is about to be.
     pub fn new(uplink: Arc<dyn Uplink>, stats: Arc<Stats>) -> Arc<Self> {
+        let (audio, video) = (Stream::random(AUDIO_CLOCK), Stream::random(VIDEO_CLOCK));
         Arc::new(Self {
             wire: Arc::new(Wire::counted(uplink.traffic())),
             uplink,
             stats,
-            audio: Stream::random(AUDIO_CLOCK),
-            video: Stream::random(VIDEO_CLOCK),
+            audio,
+            video,
             cname: format!("quilt-{:016x}", rand::random::<u64>()),
             talk: Talk::default(),
+            learned: Arc::default(),
             lines: Mutex::default(),
             remote_video: AtomicU32::new(0),
             remote_half: AtomicU32::new(0),
             negotiated: Mutex::default(),
             ladder: Mutex::default(),
             ladders: AtomicU64::new(0),
-            outbox: Mutex::default(),
+            outward: Mutex::new(Outward::new(audio, video)),
+            requests: Mutex::default(),
             connected: AtomicBool::new(false),
             closed: watch::Sender::new(false),
         })
@@ -219,26 +233,166 @@ impl Link {
 
     /// Packets can, or cannot, be sent from now on. Returns what was so before.
     pub fn set_connected(&self, connected: bool) -> bool {
+        if !connected {
+            self.wire.ways().forget();
+        }
         self.connected.swap(connected, Ordering::Relaxed)
     }
 
-    /// Hands packets to the driver. Never waits.
+    /// Sends packets, or hands them to the driver. Never waits.
     pub fn send(
         &self,
         now: MediaTime,
         packets: impl Iterator<Item = Outgoing>,
     ) -> Result<(), Behind> {
-        let sent = lock(&self.outbox).push(now, packets);
-        match sent {
-            Ok(()) => {
-                self.wire.ring();
-                Ok(())
-            }
-            Err(dropped) => {
-                self.stats.dropped("outbox", dropped);
-                Err(Behind)
+        let mut outward = lock(&self.outward);
+        let lane = match outward.waits() {
+            true => None,
+            false => self.lane(),
+        };
+        let Some(lane) = lane else {
+            let sent = outward.wait(now, packets);
+            drop(outward);
+            return match sent {
+                Ok(()) => {
+                    self.wire.ring();
+                    Ok(())
+                }
+                Err(dropped) => {
+                    self.stats.dropped("outbox", dropped);
+                    Err(Behind)
+                }
+            };
+        };
+        let negotiated = self.negotiated();
+        let begins = !outward.is_active();
+        self.follow(&mut outward, now, &negotiated);
+        let complete = packets.filter_map(|outgoing| {
+            let packet = outward.complete(now, &negotiated, &outgoing)?;
+            self.observe(now, &outgoing);
+            Some(packet)
+        });
+        let complete: Vec<_> = complete.collect();
+        self.stats.dropped("udp_out", lane.send(complete.iter()));
+        drop(outward);
+        if begins {
+            // For the first report.
+            self.wire.ring();
+        }
+        Ok(())
+    }
+
+    /// Sends again what the other side missed, or has a keyframe made where that is worth more.
+    pub fn send_again(&self, now: MediaTime, nack: &TransportLayerNack) {
+        let negotiated = self.negotiated();
+        let mut outward = lock(&self.outward);
+        match outward.again(now, &negotiated, nack) {
+            Ok(packets) => self.pass(outward, packets),
+            Err(Hopeless) => {
+                drop(outward);
+                self.uplink.keyframe_requested();
             }
         }
+    }
+
+    /// Sends the fillers that are due, if any are.
+    pub fn fill(&self, now: MediaTime) {
+        let mut outward = lock(&self.outward);
+        if outward.wake().is_some_and(|due| due <= now) {
+            let packets = outward.fill(now, &self.negotiated());
+            self.pass(outward, packets);
+        }
+    }
+
+    /// When [`Link::fill`] is due.
+    pub fn wake(&self) -> Option<MediaTime> {
+        lock(&self.outward).wake()
+    }
+
+    /// The other side tells what became of packets.
+    pub fn told(&self, now: MediaTime, feedback: &TransportLayerCc) {
+        let negotiated = self.negotiated();
+        let mut outward = lock(&self.outward);
+        self.follow(&mut outward, now, &negotiated);
+        let told = outward.told(now, feedback);
+        let before = outward.wake();
+        let packets = outward.fill(now, &negotiated);
+        let wakes = outward.wake().is_some() && before.is_none();
+        self.pass(outward, packets);
+        if wakes {
+            // The driver has the timer.
+            self.wire.ring();
+        }
+        if let Some(carries) = told.carries.filter(|_| told.note) {
+            self.stats.line.observe(carries);
+        }
+        if let Some(rung) = told.rung {
+            let carries = told.carries;
+            tracing::info!(connection = %self.cname, rung, carries, "line");
+            self.uplink.line(rung);
+        }
+    }
+
+    /// Sends packets that are complete, which nothing depends on the order of.
+    fn pass(&self, mut outward: MutexGuard<'_, Outward>, packets: Vec<head::Packet>) {
+        if packets.is_empty() {
+            return;
+        }
+        match self.lane() {
+            Some(lane) => self.stats.dropped("udp_out", lane.send(packets.iter())),
+            None => {
+                outward.wait_complete(packets);
+                drop(outward);
+                self.wire.ring();
+            }
+        }
+    }
+
+    /// Whether packets go by the lane.
+    pub fn takes_lane(&self) -> bool {
+        self.lane().is_some()
+    }
+
+    fn lane(&self) -> Option<Lane> {
+        Lane::of(&self.learned, self.wire.ways())
+    }
+
+    fn follow(&self, outward: &mut Outward, now: MediaTime, negotiated: &Negotiated) {
+        if let Some(new) = self.ladder(outward.version()) {
+            outward.follow(now, negotiated, new);
+        }
+    }
+
+    /// A packet leaves, which tells how long it, or what it shows, was here.
+    fn observe(&self, now: MediaTime, outgoing: &Outgoing) {
+        if let Some(passed) = outgoing.forwarded {
+            let latency = now.since(passed.arrived).as_secs_f64();
+            self.stats.forward_latency.observe(latency);
+            self.wire.traffic().forwarded(latency);
+        }
+        if let Some(picture) = &outgoing.first_of {
+            for arrived in &picture.arrivals {
+                let latency = now.since(*arrived).as_secs_f64();
+                self.stats.video_latency.observe(latency);
+                self.wire.traffic().mixed(latency);
+            }
+        }
+    }
+
+    /// Whether anything was sent.
+    pub fn is_active(&self) -> bool {
+        lock(&self.outward).is_active()
+    }
+
+    /// Sender reports of what is sent, and whose they are.
+    pub fn reports(&self, at: MediaTime) -> Vec<(SenderReport, SourceDescription)> {
+        let lines = [Kind::Audio, Kind::Video].map(|kind| (kind, self.line(kind)));
+        let mut outward = lock(&self.outward);
+        let reports = lines.into_iter().filter_map(|(kind, line)| {
+            let sent = outward.sent(kind);
+            sent.is_active().then(|| sent.report(at, line, &self.cname))
+        });
+        reports.collect()
     }
 
     /// Asks the other side for a keyframe, unless it was asked just now or sends no video.
@@ -246,7 +400,7 @@ impl Link {
         if self.remote(layer).load(Ordering::Relaxed) == 0 {
             return;
         }
-        if lock(&self.outbox).want_keyframe(now, layer) {
+        if lock(&self.requests).want_keyframe(now, layer) {
             self.wire.ring();
         }
     }
@@ -275,17 +429,30 @@ impl Link {
 
     /// Hands the driver a packet that goes out as it is.
     pub fn send_odd(&self, packet: Packet) {
-        lock(&self.outbox).odd.push(packet);
+        lock(&self.requests).odd.push(packet);
         self.wire.ring();
     }
 
-    /// For the driver's side: moves what waits into `packets`; of which copies a keyframe is wanted,
-    /// and what goes out as it is.
-    pub fn take(&self, packets: &mut VecDeque<Outgoing>) -> ([bool; 2], Vec<Packet>) {
-        let mut outbox = lock(&self.outbox);
-        packets.extend(outbox.packets.drain(..).map(|(_, packet)| packet));
-        let keyframe = std::mem::take(&mut outbox.keyframe_wanted);
-        (keyframe, std::mem::take(&mut outbox.odd))
+    /// For the driver's side: of which copies a keyframe is wanted, and what goes out as it is.
+    pub fn take_requests(&self) -> ([bool; 2], Vec<Packet>) {
+        let mut requests = lock(&self.requests);
+        let keyframe = std::mem::take(&mut requests.keyframe_wanted);
+        (keyframe, std::mem::take(&mut requests.odd))
+    }
+
+    /// For the driver's side: the packets that wait for it.
+    pub fn take(&self, now: MediaTime) -> Vec<rtp::Packet> {
+        let negotiated = self.negotiated();
+        let mut outward = lock(&self.outward);
+        self.follow(&mut outward, now, &negotiated);
+        let mut packets = Vec::new();
+        while let Some((packet, made_of)) = outward.take(now, &negotiated) {
+            if let Some(outgoing) = made_of {
+                self.observe(now, &outgoing);
+            }
+            packets.push(packet.library());
+        }
+        packets
     }
 
     /// The connection is over: ends [`Link::until_closed`].
@@ -293,7 +460,7 @@ impl Link {
         self.set_connected(false);
         self.closed.send_replace(true);
         self.talk.close();
-        lock(&self.outbox).packets.clear();
+        lock(&self.outward).clear();
     }
 
     /// Whether the connection is over.
@@ -308,19 +475,7 @@ impl Link {
     }
 }
 
-impl Outbox {
-    fn push(&mut self, now: MediaTime, packets: impl Iterator<Item = Outgoing>) -> Result<(), u64> {
-        if let Some((since, _)) = self.packets.front()
-            && now.since(*since) > OUTBOX_AGE
-        {
-            let dropped = self.packets.len() + packets.count();
-            self.packets.clear();
-            return Err(dropped as u64);
-        }
-        self.packets.extend(packets.map(|packet| (now, packet)));
-        Ok(())
-    }
-
+impl Requests {
     fn want_keyframe(&mut self, now: MediaTime, layer: Layer) -> bool {
         let layer = layer as usize;
         if let Some(asked) = self.keyframe_asked[layer]
@@ -343,18 +498,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    fn packets(n: usize) -> impl Iterator<Item = Outgoing> {
-        (0..n).map(|n| Outgoing {
-            kind: Kind::Video,
-            marker: false,
-            timestamp: n as u32,
-            payload: Bytes::new(),
-            level: None,
-            first_of: None,
-            forwarded: None,
-        })
-    }
-
     fn ms(ms: u64) -> MediaTime {
         MediaTime(ms * 1_000_000)
     }
@@ -372,21 +515,14 @@ mod tests {
     }
 
     #[test]
-    fn an_outbox_nobody_empties_is_bounded_in_time() {
-        let mut outbox = Outbox::default();
-        assert_eq!(outbox.push(ms(0), packets(2)), Ok(()));
-        assert_eq!(outbox.push(ms(300), packets(2)), Ok(()));
-        assert_eq!(outbox.push(ms(301), packets(3)), Err(7));
-        assert!(outbox.packets.is_empty());
-        assert_eq!(outbox.push(ms(302), packets(1)), Ok(()));
-    }
-
-    #[test]
     fn keyframes_are_asked_for_twice_a_second_at_most() {
-        let mut outbox = Outbox::default();
+        let mut requests = Requests::default();
         let asked =
-            [0, 100, 499, 500, 900, 1000].map(|at| outbox.want_keyframe(ms(at), Layer::Whole));
+            [0, 100, 499, 500, 900, 1000].map(|at| requests.want_keyframe(ms(at), Layer::Whole));
         assert_eq!(asked, [true, false, false, true, false, true]);
-        assert!(outbox.want_keyframe(ms(1_001), Layer::Half), "another one");
+        assert!(
+            requests.want_keyframe(ms(1_001), Layer::Half),
+            "another one"
+        );
     }
 }

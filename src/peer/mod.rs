@@ -4,20 +4,26 @@
 //!
 //! ```text
 //! port (mux) ▸ routes ▸ virtual socket ▸ webrtc's driver ▸ interceptors (rtx, tap) ▸ Uplink
-//! Fanout ▸ outbound ▸ link ▸ interceptors (tap, nack) ▸ webrtc's driver ▸ virtual socket ▸ port
+//!                     ▸ feedback ▸ link
+//! Fanout ▸ outbound ▸ link ▸ lane ▸ port
+//!                          ▸ tap ▸ webrtc's driver ▸ virtual socket ▸ port
 //! ```
 //!
 //! - One UDP port and one TCP port of the same number serve all connections ([`mux`], [`mux_tcp`]);
 //!   [`routes`] decides whose a datagram is, and that strangers' datagrams are nobody's; [`flood`],
 //!   how much one client may send.
-//! - Media does not go through the library's track objects: the tap, its innermost interceptor,
-//!   hands packets to the [`Uplink`] on the driver's task and takes outgoing ones from the [`link`].
-//!   It is also where receivers' feedback is read and where sender reports are made, as a function
-//!   of media time.
-//! - The [`downlink`], the outermost interceptor, learns what became of each packet ([`delivery`]),
-//!   and the [`line`](mod@line) decides by it how much a client can be sent. The feedback is of single packets
-//!   (transport-wide congestion control): an estimate of the client's own (REMB) comes once a second,
-//!   which is too late to give up a proof at the first sign of a queue.
+//! - Media does not go through the library's track objects: the [`tap`], its innermost interceptor,
+//!   hands packets to the [`Uplink`] on the driver's task, and makes sender reports, as a function of
+//!   media time.
+//! - Each wake of the driver is dear, and a viewer would cause seventy a second. So packets go out
+//!   by the [`lane`]: completed ([`outward`]), protected ([`srtp`]) and sent by whoever has them, where
+//!   the driver was seen to send ([`way`]), with the keys that it was seen to make ([`keys`]). They go
+//!   by the driver where that is not known, over TCP, and by any but the one cipher.
+//! - Receivers' [`feedback`] goes past the driver likewise. It says what became of each packet
+//!   ([`arrivals`], [`delivery`]), and the [`line`](mod@line) decides by it how much a client can be
+//!   sent. It is of single packets (transport-wide congestion control): an estimate of the client's own
+//!   (REMB) comes once a second, which is too late to give up a proof at the first sign of a queue.
+//!   What did not arrive is sent again out of the [`history`].
 //! - What somebody else sent is passed on by [`mod@forward`] instead of [`outbound`].
 //! - A client may send its picture in two sizes (simulcast, RFC 8853): which packet is of which is told
 //!   by [`layers`], for the library's own way ends in its track objects.
@@ -32,18 +38,23 @@ use std::time::Duration;
 use crate::clock::NtpTime;
 use crate::media::{Kind, Layer, RtpPacket, VideoCodec};
 
+mod arrivals;
 pub mod bare;
 mod channel;
 pub mod client;
 mod connection;
 mod delivery;
-mod downlink;
 mod engine;
 mod error;
+mod feedback;
 mod flood;
 mod forward;
+mod head;
+mod history;
 mod inbound;
 mod introduced;
+mod keys;
+mod lane;
 mod layers;
 mod library;
 mod life;
@@ -53,6 +64,7 @@ mod mux;
 mod mux_tcp;
 mod negotiation;
 mod outbound;
+mod outward;
 mod reports;
 mod routes;
 mod rtx;
@@ -60,7 +72,7 @@ mod runtime;
 mod sdp;
 mod socket;
 mod sources;
-mod stale;
+mod srtp;
 mod streams;
 mod stun;
 mod tap;
@@ -68,6 +80,7 @@ mod tap;
 mod tests;
 mod traffic;
 mod vp8;
+mod way;
 mod wire;
 
 pub use channel::Said;

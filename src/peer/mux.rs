@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 use tokio::io::Interest;
@@ -12,6 +12,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use webrtc::runtime::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 
+use super::feedback;
+use super::link::Link;
 use super::mux_tcp::{Accepted, TcpPort};
 use super::routes::{PortId, Routes};
 use super::socket::VirtualSocket;
@@ -45,7 +47,7 @@ const REFLECTIONS: Rate = Rate {
     a_second: 50.0,
 };
 
-/// A datagram on its way to a driver.
+/// A datagram on its way to a connection.
 #[derive(Debug)]
 pub(super) struct Datagram {
     /// As it came.
@@ -80,7 +82,6 @@ impl std::fmt::Debug for Shared {
     }
 }
 
-#[derive(Debug)]
 struct Tables {
     routes: Routes,
     inlets: HashMap<PortId, Inlet>,
@@ -101,11 +102,13 @@ impl Default for Tables {
     }
 }
 
-/// The way to a driver.
-#[derive(Debug)]
+/// The way to a connection.
 struct Inlet {
+    /// To its driver.
     queue: mpsc::Sender<Datagram>,
-    wire: Arc<Wire>,
+    /// To whoever reads feedback.
+    feedback: mpsc::Sender<Datagram>,
+    link: Arc<Link>,
     strangers: Allowance,
 }
 
@@ -114,8 +117,16 @@ impl Inlet {
     /// client's (a check) must neither be held against the client nor keep the driver busy.
     fn admit(&mut self, bytes: usize, proven: bool, at: MediaTime) -> bool {
         match proven {
-            true => self.wire.admit(bytes, at),
+            true => self.link.wire.admit(bytes, at),
             false => self.strangers.take(at.instant()),
+        }
+    }
+
+    /// Where a datagram goes.
+    fn way(&self, bytes: &[u8]) -> &mpsc::Sender<Datagram> {
+        match feedback::is_feedback(bytes) && self.link.learned.opener().is_some() {
+            true => &self.feedback,
+            false => &self.queue,
         }
     }
 }
@@ -150,7 +161,7 @@ impl Mux {
     }
 
     /// Makes room for one more connection.
-    pub fn open(&self, wire: Arc<Wire>) -> MuxPort {
+    pub fn open(&self, link: Arc<Link>) -> MuxPort {
         let mut tables = self.shared.lock();
         tables.last += 1;
         let id = tables.last;
@@ -158,7 +169,7 @@ impl Mux {
         MuxPort(Arc::new(PortHandle {
             id,
             shared: self.shared.clone(),
-            wire,
+            link,
         }))
     }
 
@@ -201,11 +212,27 @@ impl Streams {
 #[derive(Debug, Clone)]
 pub(super) struct MuxPort(Arc<PortHandle>);
 
-#[derive(Debug)]
 struct PortHandle {
     id: PortId,
     shared: Arc<Shared>,
-    wire: Arc<Wire>,
+    link: Arc<Link>,
+}
+
+impl std::fmt::Debug for PortHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("PortHandle").field(&self.id).finish()
+    }
+}
+
+/// A [`MuxPort`], while others keep it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct WeakPort(Weak<PortHandle>);
+
+impl WeakPort {
+    /// The port, if there still is one.
+    pub fn upgrade(&self) -> Option<MuxPort> {
+        self.0.upgrade().map(MuxPort)
+    }
 }
 
 impl Drop for PortHandle {
@@ -223,9 +250,14 @@ impl MuxPort {
     /// The socket for the driver; `local` is what it believes the address to be.
     pub fn socket(&self, local: SocketAddr) -> VirtualSocket {
         let (sender, queue) = mpsc::channel(PORT_QUEUE);
+        let (feedback, heard) = mpsc::channel(feedback::QUEUE);
+        let link = self.0.link.clone();
+        // It ends with the inlet.
+        tokio::spawn(feedback::hear(link.clone(), heard));
         let inlet = Inlet {
             queue: sender,
-            wire: self.0.wire.clone(),
+            feedback,
+            link,
             strangers: Allowance::new(CHECKS, clock::now().instant()),
         };
         self.0.shared.lock().inlets.insert(self.0.id, inlet);
@@ -234,7 +266,12 @@ impl MuxPort {
 
     /// How the connection's driver is woken.
     pub fn wire(&self) -> &Wire {
-        &self.0.wire
+        &self.0.link.wire
+    }
+
+    /// The same without keeping it open.
+    pub fn downgrade(&self) -> WeakPort {
+        WeakPort(Arc::downgrade(&self.0))
     }
 
     /// Where drops are counted.
@@ -268,7 +305,7 @@ impl MuxPort {
             Ok(()) => {
                 let bytes = transmit.contents.len();
                 let each = transmit.segment_size.unwrap_or(bytes).max(1);
-                self.0.wire.traffic().send(bytes, bytes.div_ceil(each));
+                self.wire().traffic().send(bytes, bytes.div_ceil(each));
                 Ok(())
             }
             failed => failed,
@@ -278,7 +315,7 @@ impl MuxPort {
     /// The driver let go of its socket.
     pub fn unplug(&self) {
         self.0.shared.lock().inlets.remove(&self.0.id);
-        self.0.wire.end();
+        self.wire().end();
     }
 
     /// The TCP listener for the driver; `local` is what it believes the address to be.
@@ -286,7 +323,7 @@ impl MuxPort {
         let (sender, queue) = mpsc::channel(super::mux_tcp::STREAMS);
         self.0.shared.lock().streams.insert(self.0.id, sender);
         let port = self.clone();
-        let (wire, stats) = (self.0.wire.clone(), self.0.shared.stats.clone());
+        let (wire, stats) = (self.0.link.wire.clone(), self.0.shared.stats.clone());
         TcpPort::new(local, queue, wire, stats, move || {
             port.0.shared.lock().streams.remove(&port.0.id);
         })
@@ -357,7 +394,7 @@ impl Shared {
             to: meta.dst_ip,
             arrived,
         };
-        if !admitted || inlet.queue.try_send(datagram()).is_err() {
+        if !admitted || inlet.way(bytes).try_send(datagram()).is_err() {
             self.stats.dropped("udp_in", 1);
         }
     }

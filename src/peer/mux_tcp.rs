@@ -333,6 +333,10 @@ impl AsyncTcpStream for FramedStream {
                 match ready!(frames.queue.poll_recv(context)) {
                     Some((frame, arrived)) => {
                         self.wire.set_arrived(arrived);
+                        // A check here, too, may mean that this pair is chosen.
+                        if frame.get(2..).is_some_and(stun::is_stun) {
+                            self.wire.ways().forget();
+                        }
                         frames.rest = frame;
                     }
                     None => return Poll::Ready(Ok(0)),
@@ -354,6 +358,9 @@ impl AsyncTcpStream for FramedStream {
         // The driver writes whole frames.
         if let Some(packet) = frame.get(2..) {
             lock(&self.gate).sent(packet);
+            if !stun::is_stun(packet) {
+                self.wire.ways().forget();
+            }
         }
         let written = match self.outgoing.try_send(Bytes::copy_from_slice(frame)) {
             Ok(()) => {

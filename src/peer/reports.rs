@@ -30,6 +30,11 @@ impl Sent {
         }
     }
 
+    /// Whose packets they are.
+    pub fn ssrc(&self) -> u32 {
+        self.stream.ssrc
+    }
+
     /// Counts a packet in; returns its sequence number: the next one, or that of its place behind
     /// the first.
     pub fn next(&mut self, payload: usize, place: Option<u16>) -> u16 {

@@ -13,9 +13,17 @@ use webrtc::runtime::{
     TokioRuntime, Transmit,
 };
 
+use super::link::Link;
 use super::mux::MuxPort;
 use super::wire::Wire;
-use crate::clock;
+use crate::clock::{self, MediaTime};
+
+/// A driver that has nothing to send or to read is woken at multiples of this only, as are all
+/// others: each would else wake a thread of its own five times a second, to see whether it is time
+/// for the next check, which is due once a second.
+const REST: Duration = Duration::from_millis(500);
+/// What is due sooner may be of use to somebody.
+const SOON: Duration = Duration::from_millis(150);
 
 /// Where a connection's packets come from and go to.
 #[derive(Debug)]
@@ -27,12 +35,39 @@ pub(super) enum Sockets {
 }
 
 /// One per connection.
-#[derive(Debug)]
 pub(super) struct PeerRuntime {
     /// Which sockets to hand out.
     pub sockets: Sockets,
-    /// How the connection's driver is woken.
-    pub wire: Arc<Wire>,
+    /// The connection.
+    pub link: Arc<Link>,
+}
+
+impl std::fmt::Debug for PeerRuntime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PeerRuntime")
+            .field("sockets", &self.sockets)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PeerRuntime {
+    /// How long a driver sleeps that wants to for `duration`. Where nothing goes by it, it only has
+    /// its own timers. Those of a data channel have others wait for them.
+    fn rest(&self, duration: Duration) -> Duration {
+        let idle = self.link.takes_lane() && !self.link.talk.is_open();
+        match idle && duration >= SOON {
+            true => rest(clock::now(), duration),
+            false => duration,
+        }
+    }
+}
+
+/// From `now` until the first multiple of [`REST`] that is not sooner than in `duration`.
+fn rest(now: MediaTime, duration: Duration) -> Duration {
+    let wanted = Duration::from_nanos(now.0).saturating_add(duration);
+    let rests = wanted.as_nanos().div_ceil(REST.as_nanos());
+    let until = u64::try_from(rests * REST.as_nanos()).unwrap_or(u64::MAX);
+    MediaTime(until).since(now)
 }
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -48,7 +83,7 @@ impl Runtime for PeerRuntime {
             Sockets::Shared(port) => Ok(Arc::new(port.socket(socket.local_addr()?))),
             Sockets::Own => Ok(Arc::new(WiredSocket {
                 socket: TokioRuntime.wrap_udp_socket(socket)?,
-                wire: self.wire.clone(),
+                wire: self.link.wire.clone(),
             })),
         }
     }
@@ -73,7 +108,7 @@ impl Runtime for PeerRuntime {
                 Sockets::Shared(_) => Err(io::ErrorKind::Unsupported.into()),
                 Sockets::Own => {
                     let stream = TokioRuntime.connect_tcp(address).await?;
-                    let wire = self.wire.clone();
+                    let wire = self.link.wire.clone();
                     Ok(Arc::new(WiredStream { stream, wire }) as Arc<dyn AsyncTcpStream>)
                 }
             }
@@ -86,7 +121,7 @@ impl Runtime for PeerRuntime {
     }
 
     fn sleep(&self, duration: Duration) -> Boxed<'static, ()> {
-        TokioRuntime.sleep(duration)
+        TokioRuntime.sleep(self.rest(duration))
     }
 
     fn interval(&self, period: Duration) -> Box<dyn AsyncInterval> {
@@ -196,5 +231,22 @@ impl AsyncTcpStream for WiredStream {
 
     fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.stream.peer_addr()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drivers_rest_until_the_same_time() {
+        let ms = Duration::from_millis;
+        let at = |now: u64, wanted| rest(MediaTime(now * 1_000_000), ms(wanted));
+        assert_eq!(at(0, 500), ms(500));
+        assert_eq!(at(1, 200), ms(499));
+        assert_eq!(at(1_301, 200), ms(699));
+        assert_eq!(at(1_300, 200), ms(200));
+        assert_eq!(at(7_777, 86_400_000), ms(86_400_223));
+        assert!(rest(MediaTime(5), Duration::MAX) > ms(86_400_000));
     }
 }

@@ -11,6 +11,7 @@ use webrtc::runtime::{AsyncUdpSocket, RecvMeta, Transmit};
 
 use super::mux::{Datagram, MuxPort};
 use super::sources::Sources;
+use super::stun;
 use crate::stats::Stats;
 
 /// What a driver believes to be its socket.
@@ -67,12 +68,20 @@ impl AsyncUdpSocket for VirtualSocket {
     }
 
     fn poll_send(&self, _: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
+        let (to, from) = (
+            transmit.destination,
+            self.inner().locals.get(&transmit.destination).copied(),
+        );
+        if !stun::is_stun(transmit.contents) {
+            let ways = self.port.wire().ways();
+            ways.learn(|| self.port.downgrade(), to, from);
+        }
         let transmit = Transmit {
-            destination: transmit.destination,
+            destination: to,
             ecn: transmit.ecn,
             contents: transmit.contents,
             segment_size: transmit.segment_size,
-            src_ip: self.inner().locals.get(&transmit.destination).copied(),
+            src_ip: from,
         };
         Poll::Ready(self.port.send(&transmit).map(|()| transmit.contents.len()))
     }
@@ -90,6 +99,11 @@ impl AsyncUdpSocket for VirtualSocket {
         match self.inner().next(context, self.port.stats()) {
             Poll::Ready(Some(datagram)) => {
                 self.port.wire().set_arrived(datagram.arrived);
+                if stun::is_stun(&datagram.bytes) {
+                    // The driver looks at it before it sends anything.
+                    let ways = self.port.wire().ways();
+                    ways.checked(datagram.from, datagram.to);
+                }
                 let length = datagram.bytes.len().min(buffer.len());
                 buffer[..length].copy_from_slice(&datagram.bytes[..length]);
                 meta.len = length;

@@ -6,7 +6,7 @@
 
 /// Sources of a connection in all its life: audio, video and retransmissions, under both RTP and
 /// RTCP, with many changes of mind.
-const SOURCES: usize = 64;
+pub(super) const SOURCES: usize = 64;
 
 /// The sources seen, in order of appearance.
 #[derive(Debug, Default)]

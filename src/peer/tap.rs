@@ -1,42 +1,38 @@
 //! The innermost interceptor: where media enters and leaves the library.
 //!
-//! Inbound packets go straight to the [`Uplink`](super::Uplink), feedback about what we send is
-//! read here (the library routes it by the first source of a compound packet and loses most), and
-//! outgoing packets and sender reports start here. All of it runs on the connection's driver.
+//! Inbound packets go straight to the [`Uplink`](super::Uplink), [`feedback`] is read that did not
+//! go past the driver, and sender reports start here. So do outgoing packets that do not take the
+//! [`lane`](super::lane); they are complete when they come here. All of it runs on the connection's
+//! driver.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use bytes::Bytes;
 use rtc::interceptor::{AttributedPacket, Packet, TaggedPacket};
 use rtc::rtcp;
-use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
-use rtc::rtcp::payload_feedbacks::receiver_estimated_maximum_bitrate::ReceiverEstimatedMaximumBitrate;
-use rtc::rtcp::receiver_report::ReceiverReport;
-use rtc::rtcp::reception_report::ReceptionReport;
 use rtc::rtcp::sender_report::SenderReport;
 use rtc::rtp;
 use rtc::sansio::Protocol;
 use rtc::shared::TransportContext;
 use rtc::shared::error::Error;
 
+use super::feedback;
 use super::inbound::{Inbound, Verdict};
 use super::layers::Layers;
-use super::link::{Link, Outgoing};
-use super::reports::Sent;
+use super::link::Link;
 use super::sdp::{Negotiated, Payload};
 use super::streams::heeds_no_streams;
-use crate::clock::{self, MediaTime, NtpTime};
+use crate::clock::{MediaTime, NtpTime};
 use crate::media::{AudioLevel, Kind, Layer, Rotation, RtpPacket};
 use crate::quiet::{Quiet, REFUSED};
 
 /// Distance from the wire: inside of everything the library has.
 pub(super) const SLOT: usize = 20_000;
 /// RFC 3550 wants reports every few seconds; a second keeps a receiver's sync tight after a join.
-const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+const SECOND: u64 = 1_000_000_000;
 
 /// The interceptor.
 pub(super) struct Tap {
@@ -46,9 +42,6 @@ pub(super) struct Tap {
     /// The half copy of it.
     half: Inbound,
     layers: Layers,
-    sent_audio: Sent,
-    sent_video: Sent,
-    outgoing: VecDeque<Outgoing>,
     /// RTCP of ours, and whatever else passes on its way out.
     writes: VecDeque<TaggedPacket>,
     next_report: Option<Instant>,
@@ -63,10 +56,7 @@ impl Tap {
             video: Inbound::default(),
             half: Inbound::default(),
             layers: Layers::default(),
-            sent_audio: Sent::new(link.audio),
-            sent_video: Sent::new(link.video),
             link,
-            outgoing: VecDeque::new(),
             writes: VecDeque::new(),
             next_report: None,
             unknown: Quiet::default(),
@@ -146,101 +136,20 @@ impl Tap {
         }
     }
 
-    fn rtcp(&self, packet: &dyn rtcp::Packet) {
-        let uplink = &self.link.uplink;
-        let any = packet.as_any();
-        let ours = self.link.video.ssrc;
-        if let Some(report) = any.downcast_ref::<SenderReport>() {
-            self.receptions(&report.reports);
-            for (kind, inbound) in [(Kind::Audio, &self.audio), (Kind::Video, &self.video)] {
-                if inbound.ssrc() == Some(report.ssrc) {
-                    uplink.sender_report(kind, NtpTime(report.ntp_time), report.rtp_time);
-                }
-            }
-            if self.half.ssrc() == Some(report.ssrc) {
-                uplink.half_report(NtpTime(report.ntp_time), report.rtp_time);
-            }
-        } else if let Some(report) = any.downcast_ref::<ReceiverReport>() {
-            self.receptions(&report.reports);
-        } else if let Some(pli) = any.downcast_ref::<PictureLossIndication>() {
-            if pli.media_ssrc == ours {
-                uplink.keyframe_requested();
-            }
-        } else if let Some(fir) = any.downcast_ref::<FullIntraRequest>() {
-            if fir.fir.iter().any(|entry| entry.ssrc == ours) {
-                uplink.keyframe_requested();
-            }
-        } else if let Some(remb) = any.downcast_ref::<ReceiverEstimatedMaximumBitrate>()
-            && remb.bitrate >= 0.0
-        {
-            uplink.bandwidth(remb.bitrate as u64);
-        }
-    }
-
-    /// What the other side says of the streams that it is sent.
-    fn receptions(&self, reports: &[ReceptionReport]) {
-        let ours = [self.link.audio.ssrc, self.link.video.ssrc];
-        for report in reports.iter().filter(|report| ours.contains(&report.ssrc)) {
-            let part = f32::from(report.fraction_lost) / 256.0;
-            self.link.uplink.not_received(part);
-        }
-    }
-
-    fn sent(&mut self, kind: Kind) -> &mut Sent {
-        match kind {
-            Kind::Audio => &mut self.sent_audio,
-            Kind::Video => &mut self.sent_video,
-        }
-    }
-
-    /// Completes an outgoing packet. `None` if its kind is not agreed on (any more).
-    fn packet(&mut self, outgoing: Outgoing) -> Option<rtp::Packet> {
-        let negotiated = self.link.negotiated();
-        let kind = outgoing.kind;
-        let format = negotiated.sending(kind)?;
-        let place = outgoing.forwarded.map(|passed| passed.number);
-        let mut header = rtp::Header {
-            version: 2,
-            marker: outgoing.marker,
-            payload_type: format.payload_type,
-            sequence_number: self.sent(kind).next(outgoing.payload.len(), place),
-            timestamp: outgoing.timestamp,
-            ssrc: self.link.stream(kind).ssrc,
-            ..Default::default()
+    fn rtcp(&self, packet: &dyn rtcp::Packet, now: MediaTime) {
+        let Some(report) = packet.as_any().downcast_ref::<SenderReport>() else {
+            return feedback::read(&self.link, packet, now);
         };
-        let track = negotiated.track(kind)?;
-        let now = clock::now();
-        if let Some(id) = track.abs_send_time {
-            // 24 bits of seconds in 6.18 fixed point, out of NTP's 32.32.
-            let time = (now.ntp().0 >> 14) as u32;
-            let bytes = Bytes::copy_from_slice(&time.to_be_bytes()[1..]);
-            header.set_extension(id, bytes).ok()?;
-        }
-        if let (Some(id), Some(level)) = (track.level, outgoing.level) {
-            let byte = (u8::from(level.voice) << 7) | level.level.min(127);
-            header.set_extension(id, Bytes::from(vec![byte])).ok()?;
-        }
-        if let Some(passed) = outgoing.forwarded {
-            if let (Some(id), Some(rotation)) = (track.rotation, passed.rotation) {
-                header
-                    .set_extension(id, Bytes::from(vec![rotation as u8]))
-                    .ok()?;
-            }
-            let latency = now.since(passed.arrived).as_secs_f64();
-            self.link.stats.forward_latency.observe(latency);
-            self.link.wire.traffic().forwarded(latency);
-        }
-        if let Some(picture) = outgoing.first_of {
-            for arrived in &picture.arrivals {
-                let latency = now.since(*arrived).as_secs_f64();
-                self.link.stats.video_latency.observe(latency);
-                self.link.wire.traffic().mixed(latency);
+        feedback::receptions(&self.link, &report.reports);
+        let uplink = &self.link.uplink;
+        for (kind, inbound) in [(Kind::Audio, &self.audio), (Kind::Video, &self.video)] {
+            if inbound.ssrc() == Some(report.ssrc) {
+                uplink.sender_report(kind, NtpTime(report.ntp_time), report.rtp_time);
             }
         }
-        Some(rtp::Packet {
-            header,
-            payload: outgoing.payload,
-        })
+        if self.half.ssrc() == Some(report.ssrc) {
+            uplink.half_report(NtpTime(report.ntp_time), report.rtp_time);
+        }
     }
 
     fn keyframe_request(&self, layer: Layer) -> Option<Packet> {
@@ -256,19 +165,30 @@ impl Tap {
     }
 
     fn report(&mut self, now: Instant) {
-        for (kind, sent) in [
-            (Kind::Audio, &self.sent_audio),
-            (Kind::Video, &self.sent_video),
-        ] {
-            if sent.is_active() {
-                let line = self.link.line(kind);
-                let at = MediaTime::from(now);
-                let (report, source) = sent.report(at, line, &self.link.cname);
-                let compound: Vec<Box<dyn rtcp::Packet>> = vec![Box::new(report), Box::new(source)];
-                self.writes.push_back(tagged(now, Packet::Rtcp(compound)));
-            }
+        for (report, source) in self.link.reports(MediaTime::from(now)) {
+            let compound: Vec<Box<dyn rtcp::Packet>> = vec![Box::new(report), Box::new(source)];
+            self.writes.push_back(tagged(now, Packet::Rtcp(compound)));
         }
-        self.next_report = Some(now + REPORT_INTERVAL);
+        // All connections at once: their drivers are woken together.
+        let seconds = MediaTime::from(now).0 / SECOND + 1;
+        self.next_report = Some(MediaTime(seconds * SECOND).instant());
+    }
+
+    /// Fetches what waits for the driver.
+    fn fetch(&mut self, now: Instant) {
+        let (keyframes, odd) = self.link.take_requests();
+        let wanted = Layer::ALL.into_iter().zip(keyframes).filter(|(_, is)| *is);
+        let requests = wanted.filter_map(|(layer, _)| self.keyframe_request(layer));
+        let requests: Vec<_> = odd.into_iter().chain(requests).collect();
+        let packets = self.link.take(MediaTime::from(now));
+        let all = requests
+            .into_iter()
+            .chain(packets.into_iter().map(Packet::Rtp));
+        self.writes.extend(all.map(|packet| tagged(now, packet)));
+        if self.next_report.is_none() && self.link.is_active() {
+            // The first report follows the first packet at once, for the receiver's sync.
+            self.next_report = Some(now);
+        }
     }
 }
 
@@ -325,8 +245,9 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Tap {
         match message.message.packet {
             Packet::Rtp(packet) => self.rtp(packet),
             Packet::Rtcp(packets) => {
+                let now = MediaTime::from(message.now);
                 for packet in &packets {
-                    self.rtcp(packet.as_ref());
+                    self.rtcp(packet.as_ref(), now);
                 }
             }
             _ => {}
@@ -345,40 +266,23 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Tap {
     }
 
     fn poll_write(&mut self) -> Option<TaggedPacket> {
-        if self.outgoing.is_empty() {
-            let (keyframes, odd) = self.link.take(&mut self.outgoing);
-            let wanted = Layer::ALL.into_iter().zip(keyframes).filter(|(_, is)| *is);
-            let requests = wanted.filter_map(|(layer, _)| self.keyframe_request(layer));
-            let packets: Vec<_> = odd.into_iter().chain(requests).collect();
-            self.writes.extend(
-                packets
-                    .into_iter()
-                    .map(|packet| tagged(Instant::now(), packet)),
-            );
+        if self.writes.is_empty() {
+            self.fetch(Instant::now());
         }
-        if let Some(message) = self.writes.pop_front() {
-            return Some(message);
-        }
-        while let Some(outgoing) = self.outgoing.pop_front() {
-            if let Some(packet) = self.packet(outgoing) {
-                let now = Instant::now();
-                // The first report follows the first packet at once, for the receiver's sync.
-                self.next_report.get_or_insert(now);
-                return Some(tagged(now, Packet::Rtp(packet)));
-            }
-        }
-        None
+        self.writes.pop_front()
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
         if self.next_report.is_some_and(|due| due <= now) {
             self.report(now);
         }
+        self.link.fill(MediaTime::from(now));
         Ok(())
     }
 
     fn poll_timeout(&mut self) -> Option<Instant> {
-        self.next_report
+        let fillers = self.link.wake().map(MediaTime::instant);
+        self.next_report.into_iter().chain(fillers).min()
     }
 }
 

@@ -3,7 +3,9 @@
 //! The driver (webrtc's event loop) sleeps until its socket has something to read, so the socket
 //! is also how it is woken: a rung bell reads as an empty datagram, which the driver skips, and
 //! then it looks for packets to write. That is one wake-up for a whole picture, where handing
-//! packets over one by one through the library's channel is a loop of the driver for each.
+//! packets over one by one through the library's channel is a loop of the driver for each. Packets
+//! that go past the driver need none; where they go is learned from what the driver sends
+//! ([`way`](super::way)).
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,6 +16,7 @@ use tokio::sync::Notify;
 
 use super::flood::Flood;
 use super::traffic::Traffic;
+use super::way::Ways;
 use crate::clock::MediaTime;
 
 /// One per connection.
@@ -26,6 +29,7 @@ pub(super) struct Wire {
     flood: Mutex<Flood>,
     flooded: Notify,
     traffic: Arc<Traffic>,
+    ways: Ways,
 }
 
 impl Wire {
@@ -40,6 +44,11 @@ impl Wire {
     /// Where what goes over it is counted.
     pub fn traffic(&self) -> &Traffic {
         &self.traffic
+    }
+
+    /// Where packets go that do not go by the driver.
+    pub fn ways(&self) -> &Ways {
+        &self.ways
     }
 
     /// Wakes the driver. Cheap; rings before it wakes count once.

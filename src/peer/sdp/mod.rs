@@ -22,7 +22,7 @@ mod one_way;
 
 pub(super) use answer::{
     ABS_SEND_TIME, AUDIO_LEVEL, Negotiated, ORIENTATION, Payload, REPAIRED_RID, RID, TRANSPORT_CC,
-    answer, negotiated,
+    Track, answer, negotiated,
 };
 pub(super) use candidate::{Candidate, Transport, check_candidate};
 pub(super) use description::{Description, Section};
