@@ -16,7 +16,7 @@
 //!   hands packets to the [`Uplink`] on the driver's task, and makes sender reports, as a function of
 //!   media time.
 //! - Each wake of the driver is dear, and a viewer would cause seventy a second. So packets go out
-//!   by the [`lane`]: completed ([`outward`]), protected ([`srtp`]) and sent by whoever has them, where
+//!   by the [`lane`]: completed ([`outward`], [`head`]), protected ([`srtp`]) and sent by whoever has them, where
 //!   the driver was seen to send ([`way`]), with the keys that it was seen to make ([`keys`]). They go
 //!   by the driver where that is not known, over TCP, and by any but the one cipher.
 //! - Receivers' [`feedback`] goes past the driver likewise. It says what became of each packet
