@@ -223,7 +223,9 @@ mod tests {
             "No conclusion with 6 people: a browser\u{2019}s CPU lies so near its limit that the noise \
              decides (0.959 cores with Mesh, at most 1 core)."
         );
-        assert!(undecided(&limit, &[6, 7, 8]).starts_with("No conclusion with 6, 7 and 8 people: "));
+        assert!(
+            undecided(&limit, &[6, 7, 8]).starts_with("No conclusion with 6, 7 and 8 people: ")
+        );
         assert!(undecided(&limit, &[6, 7, 8]).contains("(0.959 cores with Mesh of 6, at most"));
     }
 }
