@@ -5,7 +5,6 @@
 
 mod support;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,19 +13,14 @@ use bytes::Bytes;
 use quilt::clock;
 use quilt::fanout::{Fanout, ListenerId, listener};
 use quilt::media::{EncodedPicture, ForwardedPacket, Kind, Layer, RtpPacket, VideoCodec};
-use quilt::peer::client::{Client, ClientOptions, Odd};
-use quilt::peer::{Engine, Options, Origin, Peer, State};
-use support::{Log, LossyPath, Pair, Recorder, engine, join};
+use quilt::peer::client::{ClientOptions, Odd};
+use quilt::peer::{Engine, Origin, Peer};
+use support::{
+    Log, LossyPath, Pair, Recorder, close, contiguous, engine, join, join_edited, vp8, without,
+};
 
 /// Longer than anything takes on loopback that comes at all.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-fn vp8() -> Options {
-    Options {
-        prefer: Some(VideoCodec::Vp8),
-        ..Default::default()
-    }
-}
 
 async fn lane(peer: &Peer, wanted: bool) {
     let comes = async {
@@ -36,12 +30,6 @@ async fn lane(peer: &Peer, wanted: bool) {
     };
     let came = tokio::time::timeout(PATIENCE, comes).await;
     assert!(came.is_ok(), "the lane should be there: {wanted}");
-}
-
-async fn close(pair: Pair) {
-    pair.client.close().await;
-    pair.peer.close().await;
-    pair.peer_log.state(State::Closed).await;
 }
 
 /// Pictures for one client.
@@ -85,12 +73,6 @@ impl Show {
             _ = log.until("pictures", move |log| log.video.len() >= wanted) => {}
         }
     }
-}
-
-fn contiguous(log: &Log) {
-    let numbers: Vec<u16> = log.video.iter().map(|packet| packet.sequence).collect();
-    let goes_on = |pair: &[u16]| pair[1] == pair[0].wrapping_add(1);
-    assert!(numbers.windows(2).all(goes_on), "{numbers:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -166,18 +148,8 @@ fn sound(sequence: u16) -> Arc<ForwardedPacket> {
 #[tokio::test(flavor = "multi_thread")]
 async fn numbers_wrap_whichever_way_packets_go() {
     let (engine, _) = engine().await;
-    let (client_log, peer_log) = (Recorder::new(), Recorder::new());
-    let offered = Client::offer(ClientOptions::default(), client_log.clone()).await;
-    let (client, offer) = offered.unwrap();
-    let accepted = engine.accept(&offer, vp8(), peer_log.clone()).await;
-    let (peer, answer) = accepted.unwrap();
-    client.answer(&answer).await.unwrap();
-    let pair = Pair {
-        client,
-        client_log,
-        peer,
-        peer_log,
-    };
+    let wishes = ClientOptions::default();
+    let (pair, answer) = join_edited(&engine, wishes, vp8(), |offer| offer, str::to_owned).await;
     let pair = pair.connected().await;
     let packets = Fanout::default();
     let ((audio, audio_out), (_video, video_out)) = (listener(), listener());
@@ -209,37 +181,35 @@ async fn numbers_wrap_whichever_way_packets_go() {
     close(pair).await;
 }
 
+/// Pictures come to such a client, and none by the lane.
+async fn served_by_the_driver(wishes: ClientOptions) -> Pair {
+    let (engine, _) = engine().await;
+    let pair = join(&engine, wishes, vp8()).await.connected().await;
+    let show = Show::to(&pair.peer);
+    for _ in 0..10 {
+        show.until(&pair.client_log, 2).await;
+        assert!(!pair.peer.takes_lane());
+    }
+    contiguous(&pair.client_log.log());
+    pair
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn over_tcp_there_is_no_lane() {
-    let (engine, _) = engine().await;
     let wishes = ClientOptions {
         tcp: true,
         ..Default::default()
     };
-    let pair = join(&engine, wishes, vp8()).await.connected().await;
-    let show = Show::to(&pair.peer);
-    for _ in 0..10 {
-        show.until(&pair.client_log, 2).await;
-        assert!(!pair.peer.takes_lane());
-    }
-    contiguous(&pair.client_log.log());
-    close(pair).await;
+    close(served_by_the_driver(wishes).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn older_clients_have_no_lane() {
-    let (engine, _) = engine().await;
     let wishes = ClientOptions {
         old_cipher: true,
         ..Default::default()
     };
-    let pair = join(&engine, wishes, vp8()).await.connected().await;
-    let show = Show::to(&pair.peer);
-    for _ in 0..10 {
-        show.until(&pair.client_log, 2).await;
-        assert!(!pair.peer.takes_lane());
-    }
-    contiguous(&pair.client_log.log());
+    let pair = served_by_the_driver(wishes).await;
     // What they say is read all the same.
     let asked = pair.peer_log.log().keyframe_requests;
     pair.client.send_odd(Odd::Pli);
@@ -294,25 +264,10 @@ async fn where_the_client_goes_packets_follow() {
 /// The packets of a picture that were lost on their way come, once.
 async fn missed(edit: impl Fn(String) -> String) -> Vec<u16> {
     let (engine, _) = engine().await;
-    let path = LossyPath::to(SocketAddr::from((
-        [127, 0, 0, 1],
-        engine.local_addr().port(),
-    )))
-    .await;
-    let (client_log, peer_log) = (Recorder::new(), Recorder::new());
-    let offered = Client::offer(ClientOptions::default(), client_log.clone()).await;
-    let (client, offer) = offered.unwrap();
-    let accepted = engine.accept(&edit(offer), vp8(), peer_log.clone()).await;
-    let (peer, answer) = accepted.unwrap();
-    let answer = support::through(&answer, path.port);
-    client.answer(&answer).await.unwrap();
-    let pair = Pair {
-        client,
-        client_log,
-        peer,
-        peer_log,
-    };
-    let pair = pair.connected().await;
+    let path = LossyPath::to(engine.local_addr()).await;
+    let there = |answer: &str| support::through(answer, path.port);
+    let joined = join_edited(&engine, ClientOptions::default(), vp8(), edit, there).await;
+    let pair = joined.0.connected().await;
     lane(&pair.peer, true).await;
     let show = Show::to(&pair.peer);
     path.every.store(7, Ordering::Relaxed);
@@ -342,11 +297,7 @@ async fn what_was_missed_is_sent_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_missed_is_sent_again_where_nothing_is_agreed_on_for_that() {
-    let without_rtx = |offer: String| {
-        let is_rtx = |line: &&str| line.contains(" rtx/90000") || line.contains(" apt=");
-        let lines = offer.lines().filter(|line| !is_rtx(line));
-        lines.flat_map(|line| [line, "\r\n"]).collect()
-    };
-    let numbers = missed(without_rtx).await;
+    let is_rtx = |line: &str| line.contains(" rtx/90000") || line.contains(" apt=");
+    let numbers = missed(|offer| without(&offer, is_rtx)).await;
     assert_eq!(numbers, (0..153).collect::<Vec<_>>());
 }

@@ -15,7 +15,7 @@ use quilt::media::{
 };
 use quilt::peer::client::ClientOptions;
 use quilt::peer::{Options, State};
-use support::{Log, Pair, engine, join};
+use support::{Log, Pair, close, contiguous, engine, join, join_edited, vp8, without};
 
 fn picture(codec: VideoCodec, at: MediaTime, keyframe: bool, payloads: u8) -> Arc<EncodedPicture> {
     Arc::new(EncodedPicture {
@@ -26,18 +26,6 @@ fn picture(codec: VideoCodec, at: MediaTime, keyframe: bool, payloads: u8) -> Ar
         arrivals: vec![at],
         layout: 1,
     })
-}
-
-fn contiguous(log: &Log) {
-    for pair in log.video.windows(2) {
-        let step = pair[1].sequence.wrapping_sub(pair[0].sequence);
-        assert_eq!(
-            step,
-            1,
-            "{:?}",
-            log.video.iter().map(|p| p.sequence).collect::<Vec<_>>()
-        );
-    }
 }
 
 async fn media_both_ways(codec: VideoCodec) {
@@ -162,13 +150,6 @@ async fn media_both_ways(codec: VideoCodec) {
     assert_eq!(engine.load(), (0, 0));
 }
 
-async fn close(pair: Pair) {
-    pair.client.close().await;
-    pair.peer.close().await;
-    pair.peer_log.state(State::Closed).await;
-    pair.client_log.state(State::Closed).await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn h264_both_ways() {
     media_both_ways(VideoCodec::H264).await;
@@ -188,13 +169,6 @@ fn play(pair: &Pair, count: u64, from: MediaTime) {
     for n in 0..count {
         let at = from.plus(Duration::from_millis(40 * n));
         pictures.send(&picture(VideoCodec::Vp8, at, n == 0, 2));
-    }
-}
-
-fn vp8() -> Options {
-    Options {
-        prefer: Some(VideoCodec::Vp8),
-        ..Default::default()
     }
 }
 
@@ -360,35 +334,16 @@ async fn lost_packets_are_sent_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_packets_are_sent_again_where_sources_are_not_declared() {
-    lossy(|offer| {
-        let lines = offer.lines().filter(|line| !line.starts_with("a=ssrc"));
-        lines.flat_map(|line| [line, "\r\n"]).collect()
-    })
-    .await;
+    lossy(|offer| without(&offer, |line| line.starts_with("a=ssrc"))).await;
 }
 
 async fn lossy(edit: impl Fn(String) -> String) {
     use std::sync::atomic::Ordering;
     let (engine, _) = engine().await;
     let path = support::LossyPath::to(engine.local_addr()).await;
-    let (client_log, peer_log) = (support::Recorder::new(), support::Recorder::new());
-    let (client, offer) =
-        quilt::peer::client::Client::offer(ClientOptions::default(), client_log.clone())
-            .await
-            .unwrap();
-    let accepted = engine.accept(&edit(offer), vp8(), peer_log.clone()).await;
-    let (peer, answer) = accepted.unwrap();
-    client
-        .answer(&support::through(&answer, path.port))
-        .await
-        .unwrap();
-    let pair = Pair {
-        client,
-        client_log,
-        peer,
-        peer_log,
-    };
-    let pair = pair.connected().await;
+    let there = |answer: &str| support::through(answer, path.port);
+    let joined = join_edited(&engine, ClientOptions::default(), vp8(), edit, there).await;
+    let pair = joined.0.connected().await;
     path.every.store(10, Ordering::Relaxed);
     let complete = |count: usize| {
         move |log: &Log| {

@@ -4,7 +4,8 @@
 //! Packets leave by the [`lane`](super::lane) where there is one, on the task of whoever sends them,
 //! and else by the driver.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -61,9 +62,6 @@ pub(super) struct Link {
     /// Of its half copy.
     remote_half: AtomicU32,
     negotiated: Mutex<Arc<Negotiated>>,
-    ladder: Mutex<Ladder>,
-    /// How often the ladder was set.
-    ladders: AtomicU64,
     outward: Mutex<Outward>,
     requests: Mutex<Requests>,
     connected: AtomicBool,
@@ -145,6 +143,14 @@ struct Requests {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Behind;
 
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Of keys there is to be no word.
+        let link = &mut f.debug_struct("Link");
+        link.field("cname", &self.cname).finish_non_exhaustive()
+    }
+}
+
 impl Link {
     /// Of a connection that is about to be.
     pub fn new(uplink: Arc<dyn Uplink>, stats: Arc<Stats>) -> Arc<Self> {
@@ -162,8 +168,6 @@ impl Link {
             remote_video: AtomicU32::new(0),
             remote_half: AtomicU32::new(0),
             negotiated: Mutex::default(),
-            ladder: Mutex::default(),
-            ladders: AtomicU64::new(0),
             outward: Mutex::new(Outward::new(audio, video)),
             requests: Mutex::default(),
             connected: AtomicBool::new(false),
@@ -216,14 +220,7 @@ impl Link {
 
     /// The other side is to be given this.
     pub fn set_ladder(&self, ladder: Ladder) {
-        *lock(&self.ladder) = ladder;
-        self.ladders.fetch_add(1, Ordering::Release);
-    }
-
-    /// What the other side is to be given, if that was set since version `known`.
-    pub fn ladder(&self, known: u64) -> Option<(u64, Ladder)> {
-        let version = self.ladders.load(Ordering::Acquire);
-        (version != known).then(|| (version, lock(&self.ladder).clone()))
+        lock(&self.outward).serve(ladder);
     }
 
     /// Whether packets can be sent.
@@ -266,7 +263,7 @@ impl Link {
         };
         let negotiated = self.negotiated();
         let begins = !outward.is_active();
-        self.follow(&mut outward, now, &negotiated);
+        outward.follow(now, &negotiated);
         let complete = packets.filter_map(|outgoing| {
             let packet = outward.complete(now, &negotiated, &outgoing)?;
             self.observe(now, &outgoing);
@@ -313,7 +310,7 @@ impl Link {
     pub fn told(&self, now: MediaTime, feedback: &TransportLayerCc) {
         let negotiated = self.negotiated();
         let mut outward = lock(&self.outward);
-        self.follow(&mut outward, now, &negotiated);
+        outward.follow(now, &negotiated);
         let told = outward.told(now, feedback);
         let before = outward.wake();
         let packets = outward.fill(now, &negotiated);
@@ -355,12 +352,6 @@ impl Link {
 
     fn lane(&self) -> Option<Lane> {
         Lane::of(&self.learned, self.wire.ways())
-    }
-
-    fn follow(&self, outward: &mut Outward, now: MediaTime, negotiated: &Negotiated) {
-        if let Some(new) = self.ladder(outward.version()) {
-            outward.follow(now, negotiated, new);
-        }
     }
 
     /// A packet leaves, which tells how long it, or what it shows, was here.
@@ -444,7 +435,7 @@ impl Link {
     pub fn take(&self, now: MediaTime) -> Vec<rtp::Packet> {
         let negotiated = self.negotiated();
         let mut outward = lock(&self.outward);
-        self.follow(&mut outward, now, &negotiated);
+        outward.follow(now, &negotiated);
         let mut packets = Vec::new();
         while let Some((packet, made_of)) = outward.take(now, &negotiated) {
             if let Some(outgoing) = made_of {

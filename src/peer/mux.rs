@@ -82,6 +82,7 @@ impl std::fmt::Debug for Shared {
     }
 }
 
+#[derive(Debug)]
 struct Tables {
     routes: Routes,
     inlets: HashMap<PortId, Inlet>,
@@ -103,6 +104,7 @@ impl Default for Tables {
 }
 
 /// The way to a connection.
+#[derive(Debug)]
 struct Inlet {
     /// To its driver.
     queue: mpsc::Sender<Datagram>,
@@ -212,16 +214,11 @@ impl Streams {
 #[derive(Debug, Clone)]
 pub(super) struct MuxPort(Arc<PortHandle>);
 
+#[derive(Debug)]
 struct PortHandle {
     id: PortId,
     shared: Arc<Shared>,
     link: Arc<Link>,
-}
-
-impl std::fmt::Debug for PortHandle {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("PortHandle").field(&self.id).finish()
-    }
 }
 
 /// A [`MuxPort`], while others keep it.

@@ -39,8 +39,8 @@ pub(super) struct Outward {
     rtx: (u32, u16),
     history: History,
     line: Option<Line>,
-    /// What the line was given last.
-    ladder: u64,
+    /// What the line is to be given.
+    ladder: Option<Ladder>,
     arrivals: Arrivals,
     noted: MediaTime,
     /// When fillers are due.
@@ -71,7 +71,7 @@ impl Outward {
             rtx: (video.rtx, rand::random()),
             history: History::default(),
             line: None,
-            ladder: 0,
+            ladder: None,
             arrivals: Arrivals::default(),
             noted: MediaTime(0),
             wake: None,
@@ -143,10 +143,16 @@ impl Outward {
         self.complete.clear();
     }
 
-    /// Follows what the client is to be given, if that was set since [`Outward::version`].
-    pub fn follow(&mut self, now: MediaTime, negotiated: &Negotiated, new: (u64, Ladder)) {
-        let (version, ladder) = new;
-        self.ladder = version;
+    /// The client is to be given this.
+    pub fn serve(&mut self, ladder: Ladder) {
+        self.ladder = Some(ladder);
+    }
+
+    /// Follows what the client is to be given, once it is agreed on what is sent.
+    pub fn follow(&mut self, now: MediaTime, negotiated: &Negotiated) {
+        let Some(ladder) = self.ladder.take() else {
+            return;
+        };
         match &mut self.line {
             Some(line) => line.serve(now, ladder),
             None => {
@@ -155,11 +161,6 @@ impl Outward {
                 self.line = Some(Line::new(now, ladder, fills));
             }
         }
-    }
-
-    /// Which setting of the ladder the line has.
-    pub fn version(&self) -> u64 {
-        self.ladder
     }
 
     /// Completes a packet. `None` if its kind is not agreed on (any more).
@@ -455,7 +456,8 @@ mod tests {
             at: 0,
             top: 1,
         };
-        outward.follow(ms(0), &agreed, (1, ladder));
+        outward.serve(ladder);
+        outward.follow(ms(0), &agreed);
         for outgoing in packets(Kind::Video, 3) {
             outward.complete(ms(0), &agreed, &outgoing).unwrap();
         }
@@ -491,7 +493,8 @@ mod tests {
             at: 0,
             top: 0,
         };
-        outward.follow(ms(0), &agreed, (1, ladder));
+        outward.serve(ladder);
+        outward.follow(ms(0), &agreed);
         let sent: Vec<_> = packets(Kind::Video, 3)
             .map(|outgoing| outward.complete(ms(0), &agreed, &outgoing).unwrap())
             .collect();

@@ -35,19 +35,12 @@ pub(super) enum Sockets {
 }
 
 /// One per connection.
+#[derive(Debug)]
 pub(super) struct PeerRuntime {
     /// Which sockets to hand out.
     pub sockets: Sockets,
     /// The connection.
     pub link: Arc<Link>,
-}
-
-impl std::fmt::Debug for PeerRuntime {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PeerRuntime")
-            .field("sockets", &self.sockets)
-            .finish_non_exhaustive()
-    }
 }
 
 impl PeerRuntime {

@@ -39,10 +39,7 @@ fn advise(one: &Overall) -> Vec<String> {
     let mut unmeasured: Vec<(Quantity, Vec<u8>)> = Vec::new();
     for choice in one.at.iter().filter(|choice| choice.open.is_none()) {
         for quantity in &choice.unmeasured {
-            match unmeasured.iter_mut().find(|(of, _)| of == quantity) {
-                Some((_, with)) => with.push(choice.n),
-                None => unmeasured.push((*quantity, vec![choice.n])),
-            }
+            note(&mut unmeasured, *quantity, choice.n);
         }
     }
     for (quantity, with) in unmeasured {
@@ -86,6 +83,14 @@ fn recommend(end: &OverallEnd, last: u8) -> String {
     }
 }
 
+/// The same is so with `n` people, too.
+fn note<T: PartialEq>(noted: &mut Vec<(T, Vec<u8>)>, what: T, n: u8) {
+    match noted.iter_mut().find(|(of, _)| *of == what) {
+        Some((_, with)) => with.push(n),
+        None => noted.push((what, vec![n])),
+    }
+}
+
 /// Why there is no choice with some numbers of people.
 fn opens(at: &[Choice]) -> Vec<String> {
     let mut few = Vec::new();
@@ -97,16 +102,8 @@ fn opens(at: &[Choice]) -> Vec<String> {
         match &choice.open {
             Some(Open::TooFew) => few.push(choice.n),
             Some(Open::None) => none.push(choice.n),
-            Some(Open::Missing { topology }) => {
-                match missing.iter_mut().find(|(of, _)| of == topology) {
-                    Some((_, with)) => with.push(choice.n),
-                    None => missing.push((*topology, vec![choice.n])),
-                }
-            }
-            Some(Open::Noise(limit)) => match noise.iter_mut().find(|(of, _)| of == limit) {
-                Some((_, with)) => with.push(choice.n),
-                None => noise.push((*limit, vec![choice.n])),
-            },
+            Some(Open::Missing { topology }) => note(&mut missing, *topology, choice.n),
+            Some(Open::Noise(limit)) => note(&mut noise, *limit, choice.n),
             None => {}
         }
     }

@@ -136,19 +136,62 @@ pub struct Pair {
 
 /// Joins without waiting for the connection.
 pub async fn join(engine: &Arc<Engine>, wishes: ClientOptions, options: Options) -> Pair {
+    join_edited(engine, wishes, options, |offer| offer, str::to_owned)
+        .await
+        .0
+}
+
+/// The same with an offer and an answer that somebody changes on their way. Also yields the answer
+/// as it was given.
+pub async fn join_edited(
+    engine: &Arc<Engine>,
+    wishes: ClientOptions,
+    options: Options,
+    offered: impl Fn(String) -> String,
+    answered: impl Fn(&str) -> String,
+) -> (Pair, String) {
     let (client_log, peer_log) = (Recorder::new(), Recorder::new());
     let (client, offer) = Client::offer(wishes, client_log.clone()).await.unwrap();
-    let (peer, answer) = engine
-        .accept(&offer, options, peer_log.clone())
-        .await
-        .unwrap();
-    client.answer(&answer).await.unwrap();
-    Pair {
+    let offer = offered(offer);
+    let accepted = engine.accept(&offer, options, peer_log.clone()).await;
+    let (peer, answer) = accepted.unwrap();
+    client.answer(&answered(&answer)).await.unwrap();
+    let pair = Pair {
         client,
         client_log,
         peer,
         peer_log,
+    };
+    (pair, answer)
+}
+
+/// Mixes in VP8.
+pub fn vp8() -> Options {
+    Options {
+        prefer: Some(VideoCodec::Vp8),
+        ..Default::default()
     }
+}
+
+/// Fails where a packet of the video is missing or out of its place.
+pub fn contiguous(log: &Log) {
+    let numbers: Vec<u16> = log.video.iter().map(|packet| packet.sequence).collect();
+    let goes_on = |pair: &[u16]| pair[1] == pair[0].wrapping_add(1);
+    assert!(numbers.windows(2).all(goes_on), "{numbers:?}");
+}
+
+/// Ends both sides.
+pub async fn close(pair: Pair) {
+    pair.client.close().await;
+    pair.peer.close().await;
+    pair.peer_log.state(State::Closed).await;
+    pair.client_log.state(State::Closed).await;
+}
+
+/// An offer or an answer without some of its lines.
+pub fn without(text: &str, dropped: impl Fn(&str) -> bool) -> String {
+    let lines = text.lines().filter(|line| !dropped(line));
+    lines.flat_map(|line| [line, "\r\n"]).collect()
 }
 
 impl Pair {
