@@ -49,7 +49,7 @@ export class Gallery {
    * @param {MediaStream} stream
    */
   pictured(stream) {
-    const video = [...this.#videos()].find(({ srcObject }) => srcObject === stream);
+    const video = showing(this.#root, stream);
     return video !== undefined && video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA && video.videoWidth > 0;
   }
 
@@ -121,7 +121,7 @@ export class Gallery {
    * @param {boolean} shown
    */
   #put(tile, stream, shown) {
-    const there = [...tile.querySelectorAll('video')].find(({ srcObject }) => srcObject === stream);
+    const there = showing(tile, stream);
     if (there && there.classList.contains('coming') !== shown) return;
     const video = there ?? make('video', { autoplay: '', playsinline: '' });
     video.classList.toggle('coming', !shown);
@@ -146,4 +146,13 @@ export class Gallery {
       });
     }
   }
+}
+
+/**
+ * The element in there that has this stream.
+ * @param {HTMLElement} root
+ * @param {MediaStream} stream
+ */
+function showing(root, stream) {
+  return [...root.querySelectorAll('video')].find(({ srcObject }) => srcObject === stream);
 }

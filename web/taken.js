@@ -88,7 +88,12 @@ export class Taken {
  * @param {RTCRtpReceiver} video
  */
 export function brings(person, audio, video) {
-  return (!person.audio || arrives(audio)) && (!(person.video || person.sharing) || arrives(video));
+  return (!person.audio || arrives(audio)) && (!sendsPictures(person) || arrives(video));
+}
+
+/** @param {import('./protocol.js').Person} person */
+export function sendsPictures({ video, sharing = false }) {
+  return video || sharing;
 }
 
 /** @param {RTCRtpReceiver} receiver Of sound. */

@@ -6,7 +6,7 @@
 
 import { Direct } from './direct.js';
 import { Gallery } from './gallery.js';
-import { Taken } from './taken.js';
+import { sendsPictures, Taken } from './taken.js';
 
 /**
  * @typedef {import('./protocol.js').Downlink} Way
@@ -78,8 +78,7 @@ export class Ways {
       if (way === 'mixed') this.#setup.view.downlink = way; // It takes some pictures to come.
     }
     for (const one of /** @type {Way[]} */ (['forwarded', 'direct'])) if (one !== this.#shown && one !== way) this.#drop(one);
-    this.#connect();
-    this.#show();
+    this.#arrange();
     this.#look();
   }
 
@@ -92,7 +91,10 @@ export class Ways {
       link.close();
       link = undefined;
     }
-    if (!link && signal.kind === 'offer') link = this.#open('direct', from);
+    if (!link && signal.kind === 'offer') {
+      link = this.#open('direct', from);
+      this.#show();
+    }
     if (link instanceof Direct) link.hear(signal);
   }
 
@@ -188,7 +190,7 @@ export class Ways {
       if (links.get(id) !== link) return;
       this.#cut(links, id, link);
       if (way === 'direct') this.#setup.unreachable();
-      else setTimeout(() => this.#connect(), AGAIN_MS);
+      else setTimeout(() => this.#arrange(), AGAIN_MS);
     };
     /** @type {Link} */
     const link = way === 'forwarded' ? new Taken(id, this.#setup.ask, failed) : new Direct({
@@ -199,8 +201,13 @@ export class Ways {
       failed,
     });
     links.set(id, link);
-    this.#show();
     return link;
+  }
+
+  /** Links by the way that is wanted, and their pictures. */
+  #arrange() {
+    this.#connect();
+    this.#show();
   }
 
   /** Looks until what is wanted is shown, and who speaks from then on. */
@@ -235,7 +242,7 @@ export class Ways {
    */
   #brings(links, person) {
     const link = links.get(person.id);
-    return link !== undefined && link.brings(person) && (!(person.video || person.sharing) || this.#gallery.pictured(link.stream));
+    return link !== undefined && link.brings(person) && (!sendsPictures(person) || this.#gallery.pictured(link.stream));
   }
 
   /** @param {Way} way */
@@ -260,12 +267,12 @@ export class Ways {
     }
     /** @type {(way: Way, id: string) => MediaStream | null} */
     const stream = (way, id) => this.#links[way].get(id)?.stream ?? null;
-    this.#gallery.show(this.#people.map(({ id, video, sharing }) => ({
-      id,
-      name: this.#setup.label(id),
-      video: video || sharing === true,
-      stream: stream(shown, id),
-      coming: wanted === shown ? null : stream(wanted, id),
+    this.#gallery.show(this.#people.map((person) => ({
+      id: person.id,
+      name: this.#setup.label(person.id),
+      video: sendsPictures(person),
+      stream: stream(shown, person.id),
+      coming: wanted === shown ? null : stream(wanted, person.id),
     })), shown !== 'mixed');
   }
 }
