@@ -185,6 +185,7 @@ async fn a_watched_room_is_watched_by_hls_too_and_ffmpeg_has_nothing_to_say() {
         .await;
     let last = ok(&server, &video).await;
     assert!(last.text().ends_with("#EXT-X-ENDLIST\n"), "{}", last.text());
+    server.metric_becomes("quilt_rooms", 0.0).await;
     assert_eq!(get(&server, INDEX, &[]).await.status, 404);
     server.stop().await;
 }

@@ -184,6 +184,8 @@ async fn ffmpeg_takes_it_by_srt() {
     server
         .metric_becomes("quilt_outputs{kind=\"srt\"}", 0.0)
         .await;
+    // Its outputs are gone a moment before the room.
+    server.metric_becomes("quilt_rooms", 0.0).await;
     assert_eq!(ask(&server, "GET", OUTPUTS, Value::Null).await.0, 404);
     server.stop().await;
 }

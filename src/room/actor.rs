@@ -363,7 +363,6 @@ impl Room {
 
     /// Runs until the last one has left, or the server stops.
     pub async fn run(&mut self) {
-        let _room = Counted::new(self.context.stats.rooms.clone());
         tracing::info!(room = %self.name, "room opened");
         // Not at once: the room would find itself empty before the first join is read.
         let start = tokio::time::Instant::now() + HOUSEKEEPING;

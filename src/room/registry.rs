@@ -25,6 +25,7 @@ use crate::room::state::{Change, Event, Settings, State};
 use crate::room::talk::{Refusal, Say, refuse};
 use crate::room::wiring::Context;
 use crate::signalling::{ErrorCode, Message, Person};
+use crate::stats::Counted;
 
 /// All rooms.
 pub struct Registry {
@@ -456,6 +457,7 @@ impl Registry {
         let (mut room, handle) =
             Room::new(name.clone(), self.settings.clone(), self.context.clone());
         let (registry, its_name) = (Arc::downgrade(self), name.clone());
+        let counted = Counted::new(self.context.stats.rooms.clone());
         let task = tokio::spawn(async move {
             // A task of its own, so that a panic ends this room and is seen here.
             let run = tokio::spawn(async move {
@@ -469,6 +471,8 @@ impl Registry {
             if let Some(registry) = registry.upgrade() {
                 registry.close(&its_name, generation);
             }
+            // Not before: where the count says that it is gone, nobody finds it any more.
+            drop(counted);
         });
         let open = Open {
             generation,
