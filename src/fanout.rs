@@ -1,21 +1,26 @@
 //! One producer, many listeners: what an encoder yields, handed by reference to everybody who
 //! listens to its mix. A listener is a browser, a player, a recorder: no kind is special.
 //!
+//! Some have a queue, from which a task of theirs takes. Who only passes things on is an [`Outlet`]:
+//! one task per fan-out makes the [`round`] of them all, so that a room of hundreds is not hundreds
+//! of tasks to wake for each packet.
+//!
 //! A listener that does not keep up loses what it did not take, never delays the producer, and
 //! starts again at the next picture a decoder can start from. A *strict* one is let go instead: to
 //! a recording a hole is worse than an end.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::mpsc;
 
 use crate::media::Fanned;
+use round::{Place, Rounds};
 
-/// Items a listener may be behind: half a second of audio, or of video at 25 pictures a second
-/// twice over. Longer would be delay nobody wants; shorter drops on a scheduling hiccup.
-pub const LISTENER_QUEUE: usize = 25;
+pub use round::{Ending, Outlet};
+
+mod round;
 
 /// The receiving end of a listener. It outlives any one mix: moving a listener to another
 /// fan-out moves only the sending end.
@@ -25,21 +30,25 @@ pub type Receiver<T> = mpsc::Receiver<Arc<T>>;
 /// to another without a gap, each has one.
 #[derive(Debug)]
 pub struct Listener<T> {
-    queue: mpsc::Sender<Arc<T>>,
-    /// Nothing is handed on until an item that [`Fanned::starts`].
-    waiting: bool,
-    /// Of a strict one: whether it was let go.
-    strict: Option<Arc<AtomicBool>>,
+    end: End<T>,
+    /// The number of the first item that is for it; before that, it waits for one that
+    /// [`Fanned::starts`].
+    from: Option<u64>,
+}
+
+#[derive(Debug)]
+enum End<T> {
+    Queue {
+        queue: mpsc::Sender<Arc<T>>,
+        /// Of a strict one: whether it was let go.
+        strict: Option<Arc<AtomicBool>>,
+    },
+    Outlet(Arc<Place<T>>),
 }
 
 /// Makes both ends of a listener.
 pub fn listener<T: Fanned>() -> (Listener<T>, Receiver<T>) {
-    ends(LISTENER_QUEUE, None)
-}
-
-/// Makes both ends of a listener that may be `queue` items behind.
-pub fn listener_of<T: Fanned>(queue: usize) -> (Listener<T>, Receiver<T>) {
-    ends(queue, None)
+    ends(T::BEHIND, None)
 }
 
 /// Makes both ends of a strict listener, which may be `queue` items behind. When it is further
@@ -51,14 +60,28 @@ pub fn strict_listener<T: Fanned>(
     ends(queue, Some(let_go))
 }
 
+/// Makes a listener of what passes things on; it ends when the other value is dropped, or by itself.
+pub fn outlet<T: Fanned>(outlet: impl Outlet<T> + 'static) -> (Listener<T>, Ending) {
+    let (place, ending) = round::place(outlet);
+    (Listener::new(End::Outlet(Arc::new(place))), ending)
+}
+
 fn ends<T>(queue: usize, strict: Option<Arc<AtomicBool>>) -> (Listener<T>, Receiver<T>) {
     let (queue, receiver) = mpsc::channel(queue);
-    let listener = Listener {
-        queue,
-        waiting: true,
-        strict,
-    };
-    (listener, receiver)
+    (Listener::new(End::Queue { queue, strict }), receiver)
+}
+
+impl<T> Listener<T> {
+    fn new(end: End<T>) -> Self {
+        Self { end, from: None }
+    }
+
+    fn is_gone(&self) -> bool {
+        match &self.end {
+            End::Queue { queue, .. } => queue.is_closed(),
+            End::Outlet(place) => place.is_ended(),
+        }
+    }
 }
 
 /// Names a listener within one fan-out.
@@ -68,14 +91,29 @@ pub struct ListenerId(pub u64);
 /// The listeners of one mix.
 #[derive(Debug)]
 pub struct Fanout<T> {
-    listeners: Mutex<HashMap<ListenerId, Listener<T>>>,
+    listeners: Shared<T>,
+    rounds: OnceLock<Rounds<T>>,
     dropped: AtomicU64,
+}
+
+type Shared<T> = Arc<Mutex<Listeners<T>>>;
+
+#[derive(Debug)]
+struct Listeners<T> {
+    all: HashMap<ListenerId, Listener<T>>,
+    /// Items so far.
+    sent: u64,
 }
 
 impl<T> Default for Fanout<T> {
     fn default() -> Self {
+        let listeners = Listeners {
+            all: HashMap::new(),
+            sent: 0,
+        };
         Self {
-            listeners: Mutex::default(),
+            listeners: Arc::new(Mutex::new(listeners)),
+            rounds: OnceLock::new(),
             dropped: AtomicU64::new(0),
         }
     }
@@ -85,67 +123,99 @@ impl<T: Fanned> Fanout<T> {
     /// Hands `item` to everybody. Never blocks. Returns whether some listener waits for an item
     /// it can start from, so that the producer can be asked for one.
     pub fn send(&self, item: &Arc<T>) -> bool {
-        let mut someone_waits = false;
-        self.lock().retain(|_, listener| {
+        let mut listeners = self.lock();
+        listeners.sent += 1;
+        let number = listeners.sent;
+        let (mut someone_waits, mut outlets, mut dropped) = (false, 0, 0);
+        listeners.all.retain(|_, listener| {
             // Who is gone waits for nothing.
-            if listener.queue.is_closed() {
+            if listener.is_gone() {
                 return false;
             }
-            if listener.waiting && !item.starts() {
+            if listener.from.is_none() && !item.starts() {
                 someone_waits = true;
                 return true;
             }
-            listener.waiting = false;
-            if listener.queue.try_send(item.clone()).is_ok() {
+            listener.from.get_or_insert(number);
+            let End::Queue { queue, strict } = &listener.end else {
+                outlets += 1;
+                return true;
+            };
+            if queue.try_send(item.clone()).is_ok() {
                 return true;
             }
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-            if let Some(let_go) = &listener.strict {
+            dropped += 1;
+            if let Some(let_go) = strict {
                 let_go.store(true, Ordering::Release);
                 return false;
             }
-            listener.waiting = true;
+            listener.from = None;
             someone_waits = true;
             true
         });
+        let rounds = self.rounds.get().filter(|_| outlets > 0);
+        if rounds.is_some_and(|rounds| !rounds.begin(number, item)) {
+            for listener in listeners.all.values_mut() {
+                if let End::Outlet(_) = listener.end {
+                    listener.from = None;
+                }
+            }
+            dropped += outlets;
+            someone_waits = true;
+        }
+        self.dropped.fetch_add(dropped, Ordering::Relaxed);
         someone_waits
     }
 
     /// Adds a listener, which hears from the next item that starts.
-    pub fn attach(&self, id: ListenerId, mut listener: Listener<T>) {
-        listener.waiting = true;
-        self.lock().insert(id, listener);
+    ///
+    /// # Panics
+    /// If it is an [`outlet`], and this is not called within a Tokio runtime.
+    pub fn attach(&self, id: ListenerId, listener: Listener<T>) {
+        let end = match listener.end {
+            End::Outlet(place) => {
+                self.rounds.get_or_init(|| Rounds::of(&self.listeners));
+                End::Outlet(Arc::new(place.again()))
+            }
+            queue => queue,
+        };
+        let before = self.lock().all.insert(id, Listener::new(end));
+        drop(before.map(Listener::detached));
     }
 
-    /// Takes a listener out, to be attached elsewhere or dropped.
+    /// Takes a listener out, to be attached elsewhere or dropped. Nothing from here reaches it after
+    /// what reaches it from there.
     pub fn detach(&self, id: ListenerId) -> Option<Listener<T>> {
-        self.lock().remove(&id)
+        self.lock().all.remove(&id).map(Listener::detached)
     }
 
     /// Another sending end of the same listener, which starts anew elsewhere.
     pub fn twin(&self, id: ListenerId) -> Option<Listener<T>> {
         let listeners = self.lock();
-        let listener = listeners.get(&id)?;
-        Some(Listener {
-            queue: listener.queue.clone(),
-            waiting: true,
-            strict: listener.strict.clone(),
-        })
+        let end = match &listeners.all.get(&id)?.end {
+            End::Queue { queue, strict } => End::Queue {
+                queue: queue.clone(),
+                strict: strict.clone(),
+            },
+            End::Outlet(place) => End::Outlet(Arc::new(place.again())),
+        };
+        Some(Listener::new(end))
     }
 
     /// Whether this one listens.
     pub fn has(&self, id: ListenerId) -> bool {
-        self.lock().contains_key(&id)
+        self.lock().all.contains_key(&id)
     }
 
     /// Lets go of everybody.
     pub fn clear(&self) {
-        self.lock().clear();
+        let all = std::mem::take(&mut self.lock().all);
+        all.into_values().map(Listener::detached).for_each(drop);
     }
 
     /// How many listen.
     pub fn len(&self) -> usize {
-        self.lock().len()
+        self.lock().all.len()
     }
 
     /// Whether nobody listens.
@@ -158,12 +228,35 @@ impl<T: Fanned> Fanout<T> {
         self.dropped.swap(0, Ordering::Relaxed)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<ListenerId, Listener<T>>> {
-        // A panic elsewhere while the map was held leaves it whole: no operation is two-step.
-        self.listeners
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Listeners<T>> {
+        lock(&self.listeners)
     }
+}
+
+impl<T> Listener<T> {
+    /// What is under way to it is not for it any more.
+    fn detached(self) -> Self {
+        if let End::Outlet(place) = &self.end {
+            place.leave();
+        }
+        self
+    }
+}
+
+impl<T> Listeners<T> {
+    /// The outlets that this item is for.
+    fn places(&self, number: u64) -> impl Iterator<Item = Arc<Place<T>>> {
+        let due = move |listener: &&Listener<T>| listener.from.is_some_and(|from| from <= number);
+        self.all.values().filter(due).filter_map(|l| match &l.end {
+            End::Outlet(place) => Some(place.clone()),
+            End::Queue { .. } => None,
+        })
+    }
+}
+
+fn lock<T: ?Sized>(listeners: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic elsewhere while it was held leaves it whole: no operation is two-step.
+    listeners.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -176,6 +269,7 @@ mod tests {
             self.0
         }
         const QUEUE: &'static str = "test";
+        const BEHIND: usize = 25;
     }
 
     #[test]
@@ -199,12 +293,12 @@ mod tests {
         fanout.attach(ListenerId(1), slow);
         fanout.attach(ListenerId(2), quick);
         fanout.send(&Arc::new(Item(true)));
-        for _ in 0..LISTENER_QUEUE {
+        for _ in 0..Item::BEHIND {
             fanout.send(&Arc::new(Item(false)));
             assert!(quick_end.try_recv().is_ok());
         }
         assert_eq!(fanout.take_dropped(), 1);
-        for _ in 0..LISTENER_QUEUE {
+        for _ in 0..Item::BEHIND {
             assert!(slow_end.try_recv().is_ok());
         }
         assert!(fanout.send(&Arc::new(Item(false))), "the slow one waits");

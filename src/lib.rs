@@ -17,7 +17,7 @@
 //! | module | what it knows |
 //! |---|---|
 //! | [`id`], [`clock`], [`allowance`], [`quiet`], [`media`], [`payload`], [`signalling`], [`strict_json`] | the vocabulary; imports nobody above |
-//! | [`stats`], [`fanout`] | figures; one producer with many listeners |
+//! | [`stats`], [`fanout`] | figures; one producer with many listeners, and one task that serves them |
 //! | [`gst`] | pipelines as text, their state, errors and watchdogs |
 //! | [`decode`] | one pipeline a track: RTP in, pictures and samples out, lip sync |
 //! | [`encode`] | one pipeline a mix: pictures in, packets for a fan-out out |

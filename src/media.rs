@@ -326,6 +326,9 @@ pub trait Fanned: Send + Sync + 'static {
     fn starts(&self) -> bool;
     /// Which dropping queue this is in `quilt_dropped_total{queue}`.
     const QUEUE: &'static str;
+    /// Items that a listener may be behind. More would be delay nobody wants; fewer are dropped on
+    /// a scheduling hiccup.
+    const BEHIND: usize;
 }
 
 impl Fanned for EncodedPicture {
@@ -333,6 +336,8 @@ impl Fanned for EncodedPicture {
         self.keyframe
     }
     const QUEUE: &'static str = "fanout_video";
+    // A second, at 25 a second.
+    const BEHIND: usize = 25;
 }
 
 impl Fanned for EncodedAudio {
@@ -340,6 +345,8 @@ impl Fanned for EncodedAudio {
         true
     }
     const QUEUE: &'static str = "fanout_audio";
+    // Half a second.
+    const BEHIND: usize = 25;
 }
 
 /// A packet of an uplink on its way to those who take it as it is.
@@ -360,6 +367,8 @@ impl Fanned for ForwardedPacket {
         self.keyframe || self.codec.is_none()
     }
     const QUEUE: &'static str = "fanout_forward";
+    // Packets of a keyframe of 300 kB.
+    const BEHIND: usize = 256;
 }
 
 /// Shared by every listener of a mix.

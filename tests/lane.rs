@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quilt::clock;
-use quilt::fanout::{Fanout, ListenerId, listener};
+use quilt::fanout::{Fanout, ListenerId};
 use quilt::media::{EncodedPicture, ForwardedPacket, Kind, Layer, RtpPacket, VideoCodec};
 use quilt::peer::client::{ClientOptions, Odd};
 use quilt::peer::{Engine, Origin, Peer};
@@ -38,9 +38,7 @@ struct Show(Fanout<EncodedPicture>);
 impl Show {
     fn to(peer: &Peer) -> Self {
         let pictures = Fanout::default();
-        let (video, video_out) = listener();
-        pictures.attach(ListenerId(1), video);
-        peer.play(Some(video_out), None);
+        pictures.attach(ListenerId(1), peer.play().0);
         Self(pictures)
     }
 
@@ -152,10 +150,8 @@ async fn numbers_wrap_whichever_way_packets_go() {
     let (pair, answer) = join_edited(&engine, wishes, vp8(), |offer| offer, str::to_owned).await;
     let pair = pair.connected().await;
     let packets = Fanout::default();
-    let ((audio, audio_out), (_video, video_out)) = (listener(), listener());
+    let [_, audio] = pair.peer.forward(&Arc::<Origin>::default());
     packets.attach(ListenerId(1), audio);
-    let origin = Arc::<Origin>::default();
-    pair.peer.forward(&origin, video_out, audio_out);
     let mut sequence = 0_u16;
     let mut by_driver = 0;
     for n in 0..60 {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quilt::clock::{self, MediaTime};
-use quilt::fanout::{Fanout, ListenerId, listener};
+use quilt::fanout::{Fanout, ListenerId};
 use quilt::media::{
     AUDIO_CLOCK, AudioLevel, EncodedAudio, EncodedPicture, Kind, VIDEO_CLOCK, VideoCodec,
 };
@@ -87,11 +87,9 @@ async fn media_both_ways(codec: VideoCodec) {
 
     // Down.
     let (pictures, sounds) = (Fanout::default(), Fanout::default());
-    let (video, video_out) = listener();
-    let (audio, audio_out) = listener();
+    let (video, audio) = pair.peer.play();
     pictures.attach(ListenerId(1), video);
     sounds.attach(ListenerId(1), audio);
-    pair.peer.play(Some(video_out), Some(audio_out));
     let start = clock::now();
     for n in 0..10 {
         let at = start.plus(Duration::from_millis(40 * n));
@@ -163,9 +161,7 @@ async fn vp8_both_ways() {
 /// Plays `count` pictures of VP8 from a fan-out of its own.
 fn play(pair: &Pair, count: u64, from: MediaTime) {
     let pictures = Fanout::default();
-    let (video, video_out) = listener();
-    pictures.attach(ListenerId(1), video);
-    pair.peer.play(Some(video_out), None);
+    pictures.attach(ListenerId(1), pair.peer.play().0);
     for n in 0..count {
         let at = from.plus(Duration::from_millis(40 * n));
         pictures.send(&picture(VideoCodec::Vp8, at, n == 0, 2));

@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 
 use super::host::{self, Guest};
 use crate::clock::{self, MediaTime, NtpTime};
-use crate::fanout::{self, Fanout, ListenerId};
+use crate::fanout::{Fanout, ListenerId};
 use crate::id::{DisplayName, ParticipantId};
 use crate::media::{EncodedAudio, EncodedPicture, Kind, RtpPacket, VideoCodec};
 use crate::payload::starts_keyframe;
@@ -86,11 +86,9 @@ impl Guest for Echo {
     }
 
     fn meet(&self, peer: Peer) {
-        let (listener, video) = fanout::listener();
-        self.video.attach(ListenerId(0), listener);
-        let (listener, audio) = fanout::listener();
-        self.audio.attach(ListenerId(0), listener);
-        peer.play(Some(video), Some(audio));
+        let (video, audio) = peer.play();
+        self.video.attach(ListenerId(0), video);
+        self.audio.attach(ListenerId(0), audio);
         self.peer.set(peer).unwrap();
     }
 }

@@ -1,23 +1,23 @@
 //! [`Peer`]: a client's connection as the rest of the server sees it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::AbortHandle;
 
 use super::channel::Said;
 use super::engine::Engine;
-use super::forward::{Origin, forward};
+use super::forward::{Forwarding, Origin};
 use super::library::{CIPHERS, build};
 use super::life::{self, Command, Events};
 use super::link::Link;
 use super::negotiation::{Answerer, Request};
+use super::outbound::{Pictures, Sound};
 use super::runtime::Sockets;
 use super::sdp::{Offer, default_formats};
-use super::{Error, Ladder, Options, Uplink, outbound};
+use super::{Error, Ladder, Options, Uplink};
 use crate::clock::{self, MediaTime};
-use crate::fanout;
+use crate::fanout::{Ending, Listener, outlet};
 use crate::media::{EncodedAudio, EncodedPicture, ForwardedPacket, Kind, Layer, VideoCodec};
 
 /// A connection to a client. Clones are the same connection; when the last one is dropped, the
@@ -30,7 +30,8 @@ pub struct Peer {
 struct Inner {
     commands: mpsc::Sender<Command<Request>>,
     link: Arc<Link>,
-    players: Mutex<Vec<AbortHandle>>,
+    /// What is sent.
+    outlets: Mutex<Vec<Ending>>,
 }
 
 impl std::fmt::Debug for Peer {
@@ -96,42 +97,27 @@ impl Peer {
         self.inner.link.limit(bits_per_second);
     }
 
-    /// Sends what comes out of these listeners, instead of what was sent before. Sequence numbers
-    /// and timestamps go on across the change.
-    pub fn play(
-        &self,
-        video: Option<fanout::Receiver<EncodedPicture>>,
-        audio: Option<fanout::Receiver<EncodedAudio>>,
-    ) {
+    /// Sends what these are handed, instead of what was sent before. Sequence numbers and
+    /// timestamps go on across the change.
+    pub fn play(&self) -> (Listener<EncodedPicture>, Listener<EncodedAudio>) {
         let link = &self.inner.link;
-        let video = video.map(|video| tokio::spawn(outbound::video(link.clone(), video)));
-        let audio = audio.map(|audio| tokio::spawn(outbound::audio(link.clone(), audio)));
-        let players = video.into_iter().chain(audio);
-        let mut current = self.inner.players();
-        for old in current.drain(..) {
-            old.abort();
-        }
-        current.extend(players.map(|player| player.abort_handle()));
+        let (pictures, picture_end) = outlet(Pictures::on(link.clone()));
+        let (sound, sound_end) = outlet(Sound::on(link.clone()));
+        self.inner.send_only([picture_end, sound_end]);
+        (pictures, sound)
     }
 
-    /// Sends somebody's packets on as they come out of these listeners, instead of what was sent
-    /// before.
-    pub fn forward(
-        &self,
-        origin: &Arc<Origin>,
-        video: fanout::Receiver<ForwardedPacket>,
-        audio: fanout::Receiver<ForwardedPacket>,
-    ) {
-        let packets = [(Kind::Video, video), (Kind::Audio, audio)];
-        let players = packets.map(|(kind, packets)| {
-            let (link, origin) = (self.inner.link.clone(), origin.clone());
-            tokio::spawn(forward(link, kind, origin, packets)).abort_handle()
-        });
-        let mut current = self.inner.players();
-        for old in current.drain(..) {
-            old.abort();
-        }
-        current.extend(players);
+    /// Sends somebody's packets on as these are handed them, video and sound, instead of what was
+    /// sent before.
+    pub fn forward(&self, origin: &Arc<Origin>) -> [Listener<ForwardedPacket>; 2] {
+        let passes = |kind| {
+            let link = self.inner.link.clone();
+            outlet(Forwarding::on(link, kind, origin.clone()))
+        };
+        let (video, video_end) = passes(Kind::Video);
+        let (audio, audio_end) = passes(Kind::Audio);
+        self.inner.send_only([video_end, audio_end]);
+        [video, audio]
     }
 
     /// Waits for what the client says by its data channel.
@@ -194,16 +180,10 @@ impl WeakPeer {
 }
 
 impl Inner {
-    fn players(&self) -> MutexGuard<'_, Vec<AbortHandle>> {
-        self.players.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        for player in self.players().drain(..) {
-            player.abort();
-        }
+    /// Whatever else is sent ends.
+    fn send_only(&self, outlets: [Ending; 2]) {
+        let current = self.outlets.lock();
+        *current.unwrap_or_else(PoisonError::into_inner) = outlets.into();
     }
 }
 
@@ -264,7 +244,7 @@ pub(super) async fn accept(
         inner: Arc::new(Inner {
             commands,
             link,
-            players: Mutex::default(),
+            outlets: Mutex::default(),
         }),
     };
     let answer = peer.renegotiate(text).await?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::link::{Behind, Link, Outgoing, Passed};
 use super::vp8::Numbering;
 use crate::clock::{self, MediaTime, NtpTime};
-use crate::fanout::Receiver;
+use crate::fanout::Outlet;
 use crate::media::{ForwardedPacket, Kind, Layer, RtpPacket, VideoCodec};
 
 /// Where packets are from that are forwarded: the sender's time lines, so that receivers play
@@ -43,34 +43,49 @@ fn track(kind: Kind, layer: Layer) -> usize {
     }
 }
 
-/// Sends packets on until the fan-out or the connection ends. A decoder starts at a keyframe; one
-/// is asked for where the stream was broken on our side.
-pub(super) async fn forward(
+/// Sends packets of one kind on until the connection ends. A decoder starts at a keyframe; one is
+/// asked for where the stream was broken on our side.
+pub(super) struct Forwarding {
     link: Arc<Link>,
     kind: Kind,
     origin: Arc<Origin>,
-    mut packets: Receiver<ForwardedPacket>,
-) {
-    let mut places = Places::default();
-    let mut gate = Gate::default();
-    let mut numbering = Numbering::default();
-    let (mut line, mut layer) = (None, None);
-    let closed = link.until_closed();
-    tokio::pin!(closed);
-    loop {
-        let forwarded = tokio::select! {
-            packet = packets.recv() => packet,
-            () = &mut closed => None,
-        };
-        let Some(forwarded) = forwarded else { return };
-        if kind == Kind::Video && layer != Some(forwarded.layer) {
+    places: Places,
+    gate: Gate,
+    numbering: Numbering,
+    line: Option<(NtpTime, u32)>,
+    layer: Option<Layer>,
+}
+
+impl Forwarding {
+    /// On this connection.
+    pub fn on(link: Arc<Link>, kind: Kind, origin: Arc<Origin>) -> Self {
+        Self {
+            link,
+            kind,
+            origin,
+            places: Places::default(),
+            gate: Gate::default(),
+            numbering: Numbering::default(),
+            line: None,
+            layer: None,
+        }
+    }
+
+    /// The stream begins anew.
+    fn break_off(&mut self) {
+        (self.gate, self.places.run) = (Gate::default(), None);
+    }
+
+    fn pass(&mut self, forwarded: &ForwardedPacket) {
+        let (link, kind) = (self.link.clone(), self.kind);
+        if kind == Kind::Video && self.layer != Some(forwarded.layer) {
             // Two copies come while one makes room for the other, which begins at a keyframe.
             if !forwarded.keyframe || link.uplink.layer() != forwarded.layer {
-                continue;
+                return;
             }
-            layer = Some(forwarded.layer);
+            self.layer = Some(forwarded.layer);
             link.uplink.sends(forwarded.layer);
-            gate = Gate::default();
+            self.gate = Gate::default();
         }
         let negotiated = link.negotiated();
         let sending = negotiated.sending(kind);
@@ -80,31 +95,32 @@ pub(super) async fn forward(
             let follows = |codec| sending.is_some() && link.send_in(codec);
             if !forwarded.codec.is_some_and(follows) {
                 link.stats.dropped("forward_codec", 1);
-                continue;
+                return;
             }
-            (gate, places.run) = (Gate::default(), None);
+            self.break_off();
         }
         if !link.is_connected() {
-            (gate, places.run) = (Gate::default(), None);
-            continue;
+            self.break_off();
+            return;
         }
-        if !gate.pass(&forwarded) {
-            if gate.asks(clock::now()) {
+        if !self.gate.pass(forwarded) {
+            if self.gate.asks(clock::now()) {
                 link.uplink.keyframe_requested();
             }
-            continue;
+            return;
         }
         let packet = &forwarded.packet;
         let clock = link.stream(kind).rtp_time(packet.arrived);
-        let Some(Place { number, timestamp }) = places.of(packet, forwarded.codec, clock) else {
-            continue;
+        let place = self.places.of(packet, forwarded.codec, clock);
+        let Some(Place { number, timestamp }) = place else {
+            return;
         };
-        if let Some((ntp, rtp)) = origin.line(kind, forwarded.layer) {
+        if let Some((ntp, rtp)) = self.origin.line(kind, forwarded.layer) {
             let rtp = rtp.wrapping_add(timestamp.wrapping_sub(packet.timestamp));
             // It changes with the sender's reports, not with packets.
-            if line != Some((ntp, rtp)) {
-                line = Some((ntp, rtp));
-                link.set_line(kind, line);
+            if self.line != Some((ntp, rtp)) {
+                self.line = Some((ntp, rtp));
+                link.set_line(kind, self.line);
             }
         }
         let outgoing = Outgoing {
@@ -112,7 +128,7 @@ pub(super) async fn forward(
             marker: packet.marker,
             timestamp,
             payload: match forwarded.codec {
-                Some(VideoCodec::Vp8) => numbering.renumber(packet.ssrc, &packet.payload),
+                Some(VideoCodec::Vp8) => self.numbering.renumber(packet.ssrc, &packet.payload),
                 _ => packet.payload.clone(),
             },
             level: packet.level,
@@ -124,8 +140,15 @@ pub(super) async fn forward(
             }),
         };
         if link.send(clock::now(), std::iter::once(outgoing)) == Err(Behind) {
-            (gate, places.run) = (Gate::default(), None);
+            self.break_off();
         }
+    }
+}
+
+impl Outlet<ForwardedPacket> for Forwarding {
+    fn take(&mut self, forwarded: &Arc<ForwardedPacket>) -> bool {
+        self.pass(forwarded);
+        !self.link.is_closed()
     }
 }
 

@@ -4,29 +4,35 @@ use std::sync::Arc;
 
 use super::link::{Behind, Link, Outgoing};
 use crate::clock;
-use crate::fanout::Receiver;
+use crate::fanout::Outlet;
 use crate::media::{EncodedAudio, EncodedPicture, Fanned, Kind, SharedPicture, VideoCodec};
 
-/// Sends pictures until the fan-out or the connection ends. A decoder starts at a keyframe; one is
-/// asked for where the stream was broken on our side.
-pub(super) async fn video(link: Arc<Link>, mut pictures: Receiver<EncodedPicture>) {
-    let mut gate = Gate::default();
-    let closed = link.until_closed();
-    tokio::pin!(closed);
-    loop {
-        let picture = tokio::select! {
-            picture = pictures.recv() => picture,
-            () = &mut closed => None,
-        };
-        let Some(picture) = picture else { return };
+/// Sends pictures until the connection ends. A decoder starts at a keyframe; one is asked for where
+/// the stream was broken on our side.
+pub(super) struct Pictures {
+    link: Arc<Link>,
+    gate: Gate,
+}
+
+impl Pictures {
+    /// On this connection.
+    pub fn on(link: Arc<Link>) -> Self {
+        let gate = Gate::default();
+        Self { link, gate }
+    }
+}
+
+impl Outlet<EncodedPicture> for Pictures {
+    fn take(&mut self, picture: &SharedPicture) -> bool {
+        let link = &self.link;
         let negotiated = link.negotiated();
         let sending = negotiated.sending_video.as_ref();
         let codec = sending.and_then(|format| format.codec.video());
-        match gate.pass(&picture, codec, link.is_connected()) {
+        match self.gate.pass(picture, codec, link.is_connected()) {
             Pass::Send => {
                 let timestamp = link.video.rtp_time(picture.at);
-                if link.send(clock::now(), packets(&picture, timestamp)) == Err(Behind) {
-                    gate = Gate::default();
+                if link.send(clock::now(), packets(picture, timestamp)) == Err(Behind) {
+                    self.gate = Gate::default();
                     link.uplink.keyframe_requested();
                 }
             }
@@ -37,33 +43,40 @@ pub(super) async fn video(link: Arc<Link>, mut pictures: Receiver<EncodedPicture
             }
             Pass::WrongCodec => link.stats.dropped(EncodedPicture::QUEUE, 1),
         }
+        !link.is_closed()
     }
 }
 
-/// Sends audio until the fan-out or the connection ends.
-pub(super) async fn audio(link: Arc<Link>, mut packets: Receiver<EncodedAudio>) {
-    let mut talks = false;
-    let closed = link.until_closed();
-    tokio::pin!(closed);
-    loop {
-        let packet = tokio::select! {
-            packet = packets.recv() => packet,
-            () = &mut closed => None,
-        };
-        let Some(packet) = packet else { return };
-        if !link.is_connected() {
-            continue;
+/// Sends sound until the connection ends.
+pub(super) struct Sound {
+    link: Arc<Link>,
+    talks: bool,
+}
+
+impl Sound {
+    /// On this connection.
+    pub fn on(link: Arc<Link>) -> Self {
+        let talks = false;
+        Self { link, talks }
+    }
+}
+
+impl Outlet<EncodedAudio> for Sound {
+    fn take(&mut self, packet: &Arc<EncodedAudio>) -> bool {
+        let link = &self.link;
+        if link.is_connected() {
+            let outgoing = Outgoing {
+                kind: Kind::Audio,
+                marker: !self.talks,
+                timestamp: link.audio.rtp_time(packet.at),
+                payload: packet.payload.clone(),
+                level: None,
+                first_of: None,
+                forwarded: None,
+            };
+            self.talks = link.send(clock::now(), std::iter::once(outgoing)).is_ok();
         }
-        let outgoing = Outgoing {
-            kind: Kind::Audio,
-            marker: !talks,
-            timestamp: link.audio.rtp_time(packet.at),
-            payload: packet.payload.clone(),
-            level: None,
-            first_of: None,
-            forwarded: None,
-        };
-        talks = link.send(clock::now(), std::iter::once(outgoing)).is_ok();
+        !link.is_closed()
     }
 }
 

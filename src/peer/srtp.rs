@@ -6,8 +6,6 @@
 //! ([`keys`](super::keys)), and whichever way a packet goes, its place is counted here and nowhere
 //! else.
 
-use std::collections::HashMap;
-
 use rtc::crypto::{AeadCipher, CryptoError};
 
 use super::sources::SOURCES;
@@ -31,8 +29,8 @@ const MOST: u64 = 1 << 48;
 pub(super) struct Sealer {
     cipher: Box<dyn AeadCipher>,
     salt: Salt,
-    /// Each source's newest packet, all rollovers counted.
-    newest: HashMap<u32, u64>,
+    /// Each source's newest packet, all rollovers counted. There are three of them.
+    newest: Vec<(u32, u64)>,
 }
 
 impl Sealer {
@@ -41,7 +39,7 @@ impl Sealer {
         Self {
             cipher,
             salt,
-            newest: HashMap::new(),
+            newest: Vec::new(),
         }
     }
 
@@ -72,7 +70,12 @@ impl Sealer {
     /// The place of a packet among all of its source: the one nearest to the newest (RFC 3711
     /// section 3.3.1), as whoever receives it takes it to be.
     fn index(&mut self, ssrc: u32, sequence: u16) -> Option<u64> {
-        let newest = self.newest.entry(ssrc).or_insert(sequence.into());
+        let at = self.newest.iter().position(|(source, _)| *source == ssrc);
+        let at = at.unwrap_or_else(|| {
+            self.newest.push((ssrc, sequence.into()));
+            self.newest.len() - 1
+        });
+        let newest = &mut self.newest[at].1;
         let ahead = sequence.wrapping_sub(*newest as u16) as i16;
         let index = newest.checked_add_signed(ahead.into())?;
         if index >= MOST {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::clock::{MediaTime, NtpTime};
-use crate::fanout::{Fanout, Listener, ListenerId, Receiver, listener_of};
+use crate::fanout::{Fanout, ListenerId};
 use crate::id::ParticipantId;
 use crate::media::{ForwardedPacket, Kind, Layer, RtpPacket, VideoCodec};
 use crate::payload::starts_keyframe;
@@ -14,8 +14,6 @@ use crate::peer::{self, Ladder, Origin, WeakPeer};
 use crate::room::layers::RATES;
 use crate::room::uplink::Uplink;
 
-/// Packets that a taker may be behind: of a keyframe of 300 kB.
-const QUEUE: usize = 256;
 /// A keyframe that is waited for is asked for this often at most, ns.
 const ASK_EVERY: u64 = 500_000_000;
 /// A copy of the picture of which nothing has come for so long does not come, ns.
@@ -179,12 +177,6 @@ impl Source {
             Kind::Video => &self.video[layer as usize],
         }
     }
-
-    fn attach(&self, kind: Kind, layer: Layer, id: ListenerId) -> Receiver<ForwardedPacket> {
-        let (listener, receiver): (Listener<_>, _) = listener_of(QUEUE);
-        self.fanout(kind, layer).attach(id, listener);
-        receiver
-    }
 }
 
 /// One of those who take somebody's uplink as it is: what their connection reports to.
@@ -259,9 +251,9 @@ impl Taker {
             .video
             .iter()
             .for_each(|fanout| drop(fanout.detach(self.id)));
-        let video = source.attach(Kind::Video, layer, self.id);
-        let audio = source.attach(Kind::Audio, layer, self.id);
-        peer.forward(&source.origin, video, audio);
+        let [video, audio] = peer.forward(&source.origin);
+        source.fanout(Kind::Video, layer).attach(self.id, video);
+        source.fanout(Kind::Audio, layer).attach(self.id, audio);
         if layered {
             self.serve(layer, best);
         }
@@ -339,6 +331,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::fanout::{Receiver, listener};
 
     fn packet(n: u64, keyframe: bool) -> RtpPacket {
         let payload: &[u8] = match keyframe {
@@ -358,12 +351,19 @@ mod tests {
         }
     }
 
+    fn listen(source: &Source, kind: Kind) -> Receiver<ForwardedPacket> {
+        let (listener, receiver) = listener();
+        let fanout = source.fanout(kind, Layer::Whole);
+        fanout.attach(ListenerId(1), listener);
+        receiver
+    }
+
     #[test]
     fn who_may_not_be_heard_or_seen_is_not() {
         let source = Source::default();
         source.track(Some(VideoCodec::Vp8));
-        let mut video = source.attach(Kind::Video, Layer::Whole, ListenerId(1));
-        let mut audio = source.attach(Kind::Audio, Layer::Whole, ListenerId(1));
+        let mut video = listen(&source, Kind::Video);
+        let mut audio = listen(&source, Kind::Audio);
         let send = |n| {
             source.packet(Kind::Video, Layer::Whole, &packet(n, true));
             source.packet(Kind::Audio, Layer::Whole, &packet(n, true));
@@ -387,7 +387,7 @@ mod tests {
         let alone =
             (1..50).filter(|n| source.packet(Kind::Video, Layer::Whole, &packet(*n, false)));
         assert_eq!(alone.count(), 0, "nobody waits");
-        let mut taken = source.attach(Kind::Video, Layer::Whole, ListenerId(1));
+        let mut taken = listen(&source, Kind::Video);
         let asked =
             (50..80).filter(|n| source.packet(Kind::Video, Layer::Whole, &packet(*n, false)));
         assert_eq!(asked.collect::<Vec<_>>(), [50, 66]);

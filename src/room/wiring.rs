@@ -193,22 +193,20 @@ impl Wiring {
         }
     }
 
-    /// Somebody's connection is negotiated: gives it the receiving ends of two listeners.
+    /// Somebody's connection is negotiated: makes it a listener of pictures and one of sound.
     pub fn connect(&mut self, id: ParticipantId, peer: Peer) {
         let Some(seat) = self.seats.get_mut(&id) else {
             return;
         };
-        let (video, video_end) = crate::fanout::listener();
-        let (audio, audio_end) = crate::fanout::listener();
         if let Some(out) = seat.video.at.take().and_then(|mix| self.video.get(&mix)) {
             out.fanout.detach(listener_id(id));
         }
         if let Some(out) = seat.audio.at.take().and_then(|mix| self.audio.get(&mix)) {
             out.detach(listener_id(id));
         }
+        let (video, audio) = peer.play();
         seat.video.parked = Some(video);
         seat.audio.parked = Some(audio);
-        peer.play(Some(video_end), Some(audio_end));
         seat.peer = Some(peer);
     }
 

@@ -23,7 +23,7 @@ use tokio::net::TcpListener;
 use super::host::{self, Guest};
 use crate::clock::NtpTime;
 use crate::config::Written;
-use crate::fanout::{self, ListenerId};
+use crate::fanout::ListenerId;
 use crate::gst::{self, Library};
 use crate::id::{DisplayName, ParticipantId};
 use crate::media::{Kind, Rect, RtpPacket, Size, VideoCodec};
@@ -267,11 +267,9 @@ impl Guest for Seat {
     }
 
     fn meet(&self, peer: Peer) {
-        let (listener, video) = fanout::listener();
-        self.output.video.attach(ListenerId(0), listener);
-        let (listener, audio) = fanout::listener();
-        self.output.audio.attach(ListenerId(0), listener);
-        peer.play(Some(video), Some(audio));
+        let (video, audio) = peer.play();
+        self.output.video.attach(ListenerId(0), video);
+        self.output.audio.attach(ListenerId(0), audio);
         // A later offer of the same participant would be another connection; none makes one.
         let _ = self.peer.set(peer);
     }

@@ -16,7 +16,7 @@ use super::super::publisher::Pace;
 use super::super::ws::Session;
 use super::stream::{Eyes, Stream};
 use crate::clock;
-use crate::fanout::{Fanout, ListenerId, listener_of};
+use crate::fanout::{Fanout, ListenerId};
 use crate::id::{DisplayName, ParticipantId, RoomName};
 use crate::media::{
     AUDIO_CLOCK, AudioLevel, ForwardedPacket, Kind, Layer, Quality, RtpPacket, Topology,
@@ -30,8 +30,6 @@ use crate::stats::Stats;
 
 /// What everybody sends and receives in a mesh.
 const CODEC: VideoCodec = VideoCodec::Vp8;
-/// Packets that a link may be behind.
-const QUEUE: usize = 256;
 
 /// A client of a mesh. It leaves when told, and falls out of the room when dropped.
 pub struct Direct {
@@ -406,13 +404,9 @@ impl Way {
             origin.report(kind, Layer::Whole, now.ntp(), now.rtp_ticks(rate) as u32);
         }
         let (video, audio) = (Fanout::default(), Fanout::default());
-        let attached = [&video, &audio].map(|fanout| {
-            let (listener, receiver) = listener_of(QUEUE);
-            fanout.attach(ListenerId(0), listener);
-            receiver
-        });
-        let [pictures, sound] = attached;
-        peer.forward(&origin, pictures, sound);
+        let [pictures, sound] = peer.forward(&origin);
+        video.attach(ListenerId(0), pictures);
+        audio.attach(ListenerId(0), sound);
         Self::Answered { peer, video, audio }
     }
 }
