@@ -55,7 +55,6 @@ impl Engine {
             }
         };
         let mux = Mux::start(udp, stats.clone()).map_err(error("UDP"))?;
-        mux.ready().await.map_err(error("UDP"))?;
         let local = mux.local_addr().map_err(error("UDP"))?;
         tcp.set_nonblocking(true).map_err(error("TCP"))?;
         let tcp = tokio::net::TcpListener::from_std(tcp).map_err(error("TCP"))?;

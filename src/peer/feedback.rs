@@ -2,9 +2,11 @@
 //! source of a compound packet and loses most.
 //!
 //! It comes ten times a second and more, and the driver has no need of it. So what comes over UDP is
-//! opened and read by a task of its own, once the keys are known; only what comes with a sender
-//! report is the driver's, whose receiver reports build on those.
+//! opened and read here, once the keys are known: reports where they come in, what asks for
+//! something on a task of the connection's own. Only what comes with a sender report is the driver's,
+//! whose receiver reports build on those.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 
 use rtc::rtcp;
@@ -24,16 +26,28 @@ use crate::clock::MediaTime;
 /// Datagrams that wait to be read: what a browser says in two seconds.
 pub(super) const QUEUE: usize = 64;
 
+const RECEIVER_REPORT: u8 = 201;
+const TRANSPORT: u8 = 205;
+const PAYLOAD: u8 = 206;
+/// What transport feedback tells when packets arrived.
+const ARRIVALS: u8 = 15;
+
 /// Whether a datagram is SRTCP that begins with a receiver report or feedback. What it is, is not
 /// encrypted, but protected.
 pub(super) fn is_feedback(datagram: &[u8]) -> bool {
-    const RECEIVER_REPORT: u8 = 201;
-    const TRANSPORT: u8 = 205;
-    const PAYLOAD: u8 = 206;
     matches!(
         datagram,
         [128..=191, RECEIVER_REPORT | TRANSPORT | PAYLOAD, ..]
     )
+}
+
+/// Whether feedback is what everybody sends all the time, and is quickly read.
+pub(super) fn is_report(feedback: &[u8]) -> bool {
+    match feedback {
+        [_, RECEIVER_REPORT, ..] => true,
+        [first, TRANSPORT, ..] => first & 31 == ARRIVALS,
+        _ => false,
+    }
 }
 
 /// Reads what the port routes into `queue`, until the port is closed.
@@ -44,17 +58,34 @@ pub(super) async fn hear(link: Arc<Link>, mut queue: mpsc::Receiver<Datagram>) {
         if link.is_closed() {
             return;
         }
-        let opened = link.learned.opener().and_then(|opener| {
-            let mut opener = opener.lock().unwrap_or_else(PoisonError::into_inner);
-            opener.packet(&datagram.bytes)
-        });
-        // What is not genuine is passed over without a word.
-        let packets = opened.map(|opened| rtcp::packet::unmarshal(&mut opened.as_slice()));
-        for packet in packets.into_iter().flatten().flatten() {
-            read(&link, packet.as_ref(), datagram.arrived);
-        }
+        open(&link, &datagram.bytes, datagram.arrived);
     }
     drop(heard);
+}
+
+/// Reads what came for this connection where it is. Where that trips over something, it is the end
+/// of this connection only.
+pub(super) fn hear_now(link: &Link, datagram: &[u8], arrived: MediaTime) {
+    let reading = || {
+        if !link.is_closed() {
+            open(link, datagram, arrived);
+        }
+    };
+    if catch_unwind(AssertUnwindSafe(reading)).is_err() {
+        link.wire.end();
+    }
+}
+
+fn open(link: &Link, datagram: &[u8], arrived: MediaTime) {
+    let opened = link.learned.opener().and_then(|opener| {
+        let mut opener = opener.lock().unwrap_or_else(PoisonError::into_inner);
+        opener.packet(datagram)
+    });
+    // What is not genuine is passed over without a word.
+    let packets = opened.map(|opened| rtcp::packet::unmarshal(&mut opened.as_slice()));
+    for packet in packets.into_iter().flatten().flatten() {
+        read(link, packet.as_ref(), arrived);
+    }
 }
 
 /// Who is not heard any more, be it that reading tripped over something, is not served either.
@@ -116,5 +147,14 @@ mod tests {
             assert!(!is_feedback(&[first, 201]), "{first}");
         }
         assert!(!is_feedback(&[0x81]) && !is_feedback(&[]));
+        let reports = [
+            (0x81, 201),
+            (0x8f, 205),
+            (0xaf, 205),
+            (0x81, 205),
+            (0x8f, 206),
+        ];
+        let reports = reports.map(|(first, second)| is_report(&[first, second]));
+        assert_eq!(reports, [true, true, true, false, false]);
     }
 }

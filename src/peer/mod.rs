@@ -3,20 +3,21 @@
 //! Everything that knows the `webrtc` and `rtc` crates is in here. How a packet goes:
 //!
 //! ```text
-//! port (mux) ▸ routes ▸ virtual socket ▸ webrtc's driver ▸ interceptors (rtx, tap) ▸ Uplink
-//!                     ▸ feedback ▸ link
-//! Fanout ▸ outbound ▸ link ▸ lane ▸ port
-//!                          ▸ tap ▸ webrtc's driver ▸ virtual socket ▸ port
+//! reader ▸ port (mux) ▸ routes ▸ virtual socket ▸ webrtc's driver ▸ interceptors (rtx, tap) ▸ Uplink
+//!                              ▸ feedback ▸ link
+//! Fanout's round ▸ outbound ▸ link ▸ lane ▸ port
+//!                                  ▸ tap ▸ webrtc's driver ▸ virtual socket ▸ port
 //! ```
 //!
-//! - One UDP port and one TCP port of the same number serve all connections ([`mux`], [`mux_tcp`]);
-//!   [`routes`] decides whose a datagram is, and that strangers' datagrams are nobody's; [`flood`],
+//! - One UDP port and one TCP port of the same number serve all connections ([`mux`], [`mux_tcp`]).
+//!   UDP is read by a thread of its own ([`reader`]); [`routes`] decides whose a datagram is, and that strangers' datagrams are nobody's; [`flood`],
 //!   how much one client may send.
 //! - Media does not go through the library's track objects: the [`tap`], its innermost interceptor,
 //!   hands packets to the [`Uplink`] on the driver's task, and makes sender reports, as a function of
 //!   media time.
 //! - Each wake of the driver is dear, and a viewer would cause seventy a second. So packets go out
-//!   by the [`lane`]: completed ([`outward`], [`head`]), protected ([`srtp`]) and sent by whoever has them, where
+//!   by the [`lane`]: completed ([`outward`], [`head`]), protected ([`srtp`]) and sent on the round that a
+//!   fan-out makes of all who get the same, where
 //!   the driver was seen to send ([`way`]), with the keys that it was seen to make ([`keys`]). They go
 //!   by the driver where that is not known, over TCP, and by any but the one cipher.
 //! - Receivers' [`feedback`] goes past the driver likewise. It says what became of each packet
@@ -65,6 +66,7 @@ mod mux_tcp;
 mod negotiation;
 mod outbound;
 mod outward;
+mod reader;
 mod reports;
 mod routes;
 mod rtx;

@@ -1,20 +1,19 @@
-//! One UDP port for all connections: reads it and routes what comes ([`Routes`]).
+//! One UDP port for all connections: what comes ([`reader`](super::reader)) is routed
+//! ([`Routes`]).
 
 use std::collections::HashMap;
-use std::io::{self, IoSliceMut};
-use std::net::{IpAddr, SocketAddr};
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
-use tokio::io::Interest;
-use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use webrtc::runtime::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 
 use super::feedback;
 use super::link::Link;
 use super::mux_tcp::{Accepted, TcpPort};
+use super::reader::Reader;
 use super::routes::{PortId, Routes};
 use super::socket::VirtualSocket;
 use super::stun::{self, Binding};
@@ -26,10 +25,6 @@ use crate::stats::Stats;
 /// Datagrams that wait for one connection's driver: a second of a 2.5 Mbit/s uplink. A driver
 /// that is further behind has more to fear than loss.
 const PORT_QUEUE: usize = 256;
-/// Datagrams (or runs of them that the kernel has joined) taken by one system call.
-const BATCH: usize = 8;
-/// The longest run of datagrams that the kernel joins.
-const BUFFER: usize = 65_536;
 /// Kernel buffers asked for, bytes: 100 ms of 100 uplinks at 2.5 Mbit/s. The kernel may cap it.
 const SOCKET_BUFFER: usize = 4 << 20;
 
@@ -38,6 +33,13 @@ const SOCKET_BUFFER: usize = 4 << 20;
 const CHECKS: Rate = Rate {
     burst: 500.0,
     a_second: 500.0,
+};
+
+/// Reports of one client that are read as they come in; more of them are read on a task of its own,
+/// so that nobody else's datagrams wait for them. A browser sends up to twenty-five a second.
+const REPORTS: Rate = Rate {
+    burst: 50.0,
+    a_second: 50.0,
 };
 
 /// Strangers who are told their address: pages of a mesh that is about to be. What a forger can have
@@ -64,10 +66,11 @@ pub(super) struct Datagram {
 #[derive(Debug)]
 pub(super) struct Mux {
     shared: Arc<Shared>,
-    reader: JoinHandle<()>,
+    _reader: Reader,
 }
 
-struct Shared {
+/// What the port's reader and its users share.
+pub(super) struct Shared {
     socket: UdpSocket,
     io: UdpSocketState,
     tables: Mutex<Tables>,
@@ -111,7 +114,18 @@ struct Inlet {
     /// To whoever reads feedback.
     feedback: mpsc::Sender<Datagram>,
     link: Arc<Link>,
+    reports: Allowance,
     strangers: Allowance,
+}
+
+/// Where a datagram goes.
+enum Goes {
+    /// To the driver.
+    On,
+    /// To whoever reads feedback.
+    Aside,
+    /// Nowhere: it is read at once.
+    Nowhere,
 }
 
 impl Inlet {
@@ -124,20 +138,22 @@ impl Inlet {
         }
     }
 
-    /// Where a datagram goes.
-    fn way(&self, bytes: &[u8]) -> &mpsc::Sender<Datagram> {
-        match feedback::is_feedback(bytes) && self.link.learned.opener().is_some() {
-            true => &self.feedback,
-            false => &self.queue,
+    fn goes(&mut self, bytes: &[u8], at: MediaTime) -> Goes {
+        if !feedback::is_feedback(bytes) || self.link.learned.opener().is_none() {
+            return Goes::On;
+        }
+        match feedback::is_report(bytes) && self.reports.take(at.instant()) {
+            true => Goes::Nowhere,
+            false => Goes::Aside,
         }
     }
 }
 
 impl Mux {
     /// Takes over a bound socket.
-    pub fn start(socket: std::net::UdpSocket, stats: Arc<Stats>) -> io::Result<Self> {
+    pub fn start(socket: UdpSocket, stats: Arc<Stats>) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        let socket = UdpSocket::from_std(socket)?;
+        let read = socket.try_clone()?;
         let io = UdpSocketState::new(UdpSockRef::from(&socket))?;
         // Larger kernel buffers are a wish; the default works, with more loss under bursts.
         let _ = io.set_recv_buffer_size(UdpSockRef::from(&socket), SOCKET_BUFFER);
@@ -148,13 +164,10 @@ impl Mux {
             tables: Mutex::default(),
             stats,
         });
-        let reader = tokio::spawn(read(shared.clone()));
-        Ok(Self { shared, reader })
-    }
-
-    /// Waits until the socket can be written to: before that, writes are dropped.
-    pub async fn ready(&self) -> io::Result<()> {
-        self.shared.socket.writable().await
+        Ok(Self {
+            _reader: Reader::start(read, shared.clone())?,
+            shared,
+        })
     }
 
     /// The address bound.
@@ -185,12 +198,6 @@ impl Mux {
         let tables = self.shared.lock();
         let (ports, entries) = tables.routes.len();
         (ports, entries + tables.inlets.len() + tables.streams.len())
-    }
-}
-
-impl Drop for Mux {
-    fn drop(&mut self) {
-        self.reader.abort();
     }
 }
 
@@ -255,6 +262,7 @@ impl MuxPort {
             queue: sender,
             feedback,
             link,
+            reports: Allowance::new(REPORTS, clock::now().instant()),
             strangers: Allowance::new(CHECKS, clock::now().instant()),
         };
         self.0.shared.lock().inlets.insert(self.0.id, inlet);
@@ -288,11 +296,8 @@ impl MuxPort {
             let to = transmit.destination;
             shared.lock().routes.asked(self.0.id, transaction, to);
         }
-        let sent = shared.socket.try_io(Interest::WRITABLE, || {
-            let socket = UdpSockRef::from(&shared.socket);
-            shared.io.try_send(socket, transmit)
-        });
-        match sent {
+        let socket = UdpSockRef::from(&shared.socket);
+        match shared.io.try_send(socket, transmit) {
             // The kernel's buffer is full for everybody. Waiting would hold up this connection's
             // checks and timers; a lost datagram is what its other layers are made for.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -349,12 +354,35 @@ impl Shared {
             segment_size: None,
             src_ip: meta.dst_ip,
         };
-        let _ = self.socket.try_io(Interest::WRITABLE, || {
-            self.io.try_send(UdpSockRef::from(&self.socket), &transmit)
-        });
+        let _ = self.io.try_send(UdpSockRef::from(&self.socket), &transmit);
     }
 
-    fn route(&self, tables: &mut Tables, bytes: &[u8], meta: &RecvMeta, arrived: MediaTime) {
+    /// How the socket is used.
+    pub fn io(&self) -> &UdpSocketState {
+        &self.io
+    }
+
+    /// Routes what came; what is left is feedback to be read at once, and whose it is.
+    pub fn route<'a>(
+        &self,
+        datagrams: impl Iterator<Item = (&'a [u8], &'a RecvMeta)>,
+        arrived: MediaTime,
+    ) -> Vec<(Arc<Link>, &'a [u8])> {
+        let mut tables = self.lock();
+        let left = datagrams.filter_map(|(bytes, meta)| {
+            let link = self.route_one(&mut tables, bytes, meta, arrived)?;
+            Some((link, bytes))
+        });
+        left.collect()
+    }
+
+    fn route_one(
+        &self,
+        tables: &mut Tables,
+        bytes: &[u8],
+        meta: &RecvMeta,
+        arrived: MediaTime,
+    ) -> Option<Arc<Link>> {
         let (routes, from) = (&mut tables.routes, meta.addr);
         let port = if stun::is_stun(bytes) {
             match stun::parse(bytes) {
@@ -365,7 +393,7 @@ impl Shared {
                     if tables.reflections.take(arrived.instant()) {
                         self.reflect(transaction, meta);
                     }
-                    return;
+                    return None;
                 }
                 Some(Binding::Request { ufrag, .. }) => {
                     ufrag.and_then(|ufrag| routes.request(ufrag))
@@ -381,9 +409,7 @@ impl Shared {
         // What belongs to nobody is dropped without a word or a copy: a stranger learns nothing
         // and costs next to nothing.
         let proven = routes.media(from) == port;
-        let Some(inlet) = port.and_then(|port| tables.inlets.get_mut(&port)) else {
-            return;
-        };
+        let inlet = tables.inlets.get_mut(&port?)?;
         let admitted = inlet.admit(bytes.len(), proven, arrived);
         let datagram = || Datagram {
             bytes: Bytes::copy_from_slice(bytes),
@@ -391,42 +417,15 @@ impl Shared {
             to: meta.dst_ip,
             arrived,
         };
-        if !admitted || inlet.way(bytes).try_send(datagram()).is_err() {
+        let goes = match admitted.then(|| inlet.goes(bytes, arrived)) {
+            Some(Goes::Nowhere) => return Some(inlet.link.clone()),
+            Some(Goes::On) => inlet.queue.try_send(datagram()).is_ok(),
+            Some(Goes::Aside) => inlet.feedback.try_send(datagram()).is_ok(),
+            None => false,
+        };
+        if !goes {
             self.stats.dropped("udp_in", 1);
         }
-    }
-}
-
-async fn read(shared: Arc<Shared>) {
-    let mut buffers = vec![0u8; BATCH * BUFFER];
-    let mut metas = [RecvMeta::default(); BATCH];
-    loop {
-        if let Err(error) = shared.socket.readable().await {
-            tracing::error!(%error, "the media port cannot be read any more");
-            return;
-        }
-        let read = shared.socket.try_io(Interest::READABLE, || {
-            let mut slices: [IoSliceMut<'_>; BATCH] = {
-                let mut chunks = buffers.chunks_exact_mut(BUFFER);
-                std::array::from_fn(|_| {
-                    IoSliceMut::new(chunks.next().expect("BATCH chunks of BUFFER bytes"))
-                })
-            };
-            shared
-                .io
-                .recv(UdpSockRef::from(&shared.socket), &mut slices, &mut metas)
-        });
-        let count = match read {
-            Ok(count) => count,
-            // Would block, or an ICMP message about somebody who left.
-            Err(_) => continue,
-        };
-        let arrived = clock::now();
-        let mut tables = shared.lock();
-        for (buffer, meta) in buffers.chunks_exact(BUFFER).zip(&metas).take(count) {
-            for bytes in buffer[..meta.len].chunks(meta.stride.max(1)) {
-                shared.route(&mut tables, bytes, meta, arrived);
-            }
-        }
+        None
     }
 }
