@@ -188,6 +188,11 @@ impl Link {
         lock(&self.lines)[kind as usize] = line;
     }
 
+    /// Whether something is sent that is not made here.
+    pub fn has_line(&self) -> bool {
+        lock(&self.lines).iter().any(Option::is_some)
+    }
+
     /// See [`Link::set_line`].
     pub fn line(&self, kind: Kind) -> Option<(NtpTime, u32)> {
         lock(&self.lines)[kind as usize]

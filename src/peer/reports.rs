@@ -10,6 +10,38 @@ use rtc::rtcp::source_description::{
 use super::link::Stream;
 use crate::clock::{MediaTime, NtpTime};
 
+const SECOND: u64 = 1_000_000_000;
+/// Reports that come every second once a stream has begun: a receiver needs two to play in sync.
+const QUICK: u32 = 5;
+/// Seconds between two reports later: RFC 3550's shortest. Our clocks do not drift apart.
+const SLOW: u64 = 5;
+
+/// When reports are due.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    streams: usize,
+    /// Since there are so many streams.
+    made: u32,
+}
+
+impl Pace {
+    /// One is made at `now`, of so many streams; when the next is due. `made_elsewhere`: what is
+    /// sent is not all ours, and its clocks may change at any time.
+    ///
+    /// Whole seconds for all connections, so that their drivers are woken together.
+    pub fn next(&mut self, now: MediaTime, streams: usize, made_elsewhere: bool) -> MediaTime {
+        if self.streams != streams {
+            (self.streams, self.made) = (streams, 0);
+        }
+        self.made = self.made.saturating_add(1);
+        let step = match made_elsewhere || self.made <= QUICK {
+            true => 1,
+            false => SLOW,
+        };
+        MediaTime((now.0 / SECOND / step + 1) * step * SECOND)
+    }
+}
+
 /// What one outgoing stream has sent.
 #[derive(Debug)]
 pub(super) struct Sent {
@@ -109,6 +141,21 @@ mod tests {
         let line = Some((NtpTime(5), 6));
         let (report, _) = sent.report(at, line, "x");
         assert_eq!((report.ntp_time, report.rtp_time), (5, 6));
+    }
+
+    #[test]
+    fn reports_are_quick_while_a_receiver_needs_them() {
+        let mut pace = Pace::default();
+        let mut now = MediaTime(SECOND * 17 / 10);
+        let mut due = |streams, made_elsewhere| {
+            now = pace.next(now, streams, made_elsewhere);
+            now.0 / SECOND
+        };
+        let first: Vec<u64> = (0..8).map(|_| due(1, false)).collect();
+        assert_eq!(first, [2, 3, 4, 5, 6, 10, 15, 20]);
+        let second: Vec<u64> = (0..7).map(|_| due(2, false)).collect();
+        assert_eq!(second, [21, 22, 23, 24, 25, 30, 35], "another stream");
+        assert_eq!([due(2, true), due(2, true), due(2, false)], [36, 37, 40]);
     }
 
     #[test]

@@ -23,6 +23,7 @@ use super::feedback;
 use super::inbound::{Inbound, Verdict};
 use super::layers::Layers;
 use super::link::Link;
+use super::reports::Pace;
 use super::sdp::{Negotiated, Payload};
 use super::streams::heeds_no_streams;
 use crate::clock::{MediaTime, NtpTime};
@@ -31,8 +32,6 @@ use crate::quiet::{Quiet, REFUSED};
 
 /// Distance from the wire: inside of everything the library has.
 pub(super) const SLOT: usize = 20_000;
-/// RFC 3550 wants reports every few seconds; a second keeps a receiver's sync tight after a join.
-const SECOND: u64 = 1_000_000_000;
 
 /// The interceptor.
 pub(super) struct Tap {
@@ -45,6 +44,7 @@ pub(super) struct Tap {
     /// RTCP of ours, and whatever else passes on its way out.
     writes: VecDeque<TaggedPacket>,
     next_report: Option<Instant>,
+    pace: Pace,
     unknown: Quiet,
 }
 
@@ -59,6 +59,7 @@ impl Tap {
             link,
             writes: VecDeque::new(),
             next_report: None,
+            pace: Pace::default(),
             unknown: Quiet::default(),
         }
     }
@@ -165,13 +166,20 @@ impl Tap {
     }
 
     fn report(&mut self, now: Instant) {
-        for (report, source) in self.link.reports(MediaTime::from(now)) {
-            let compound: Vec<Box<dyn rtcp::Packet>> = vec![Box::new(report), Box::new(source)];
+        let at = MediaTime::from(now);
+        let reports = self.link.reports(at);
+        let made_elsewhere = self.link.has_line();
+        let due = self.pace.next(at, reports.len(), made_elsewhere);
+        self.next_report = Some(due.instant());
+        // All streams in one packet (RFC 8108 section 5.3).
+        let compound = reports.into_iter().flat_map(|(report, source)| {
+            let both: [Box<dyn rtcp::Packet>; 2] = [Box::new(report), Box::new(source)];
+            both
+        });
+        let compound: Vec<_> = compound.collect();
+        if !compound.is_empty() {
             self.writes.push_back(tagged(now, Packet::Rtcp(compound)));
         }
-        // All connections at once: their drivers are woken together.
-        let seconds = MediaTime::from(now).0 / SECOND + 1;
-        self.next_report = Some(MediaTime(seconds * SECOND).instant());
     }
 
     /// Fetches what waits for the driver.
