@@ -128,6 +128,15 @@ impl Crowd {
         Ok(took)
     }
 
+    /// Has the last so many leave.
+    pub async fn leave(&mut self, many: usize) -> anyhow::Result<()> {
+        let stay = self.clients.len().saturating_sub(many);
+        for client in self.clients.drain(stay..) {
+            client.leave().await?;
+        }
+        Ok(())
+    }
+
     /// Has so many join who only send.
     pub async fn send(
         &mut self,

@@ -80,6 +80,11 @@ impl fmt::Display for Figure {
     }
 }
 
+/// The middle one.
+pub fn median(values: Vec<f64>) -> f64 {
+    quantile(values, 0.5)
+}
+
 /// The value that so many of all (0 to 1) are not above; infinite if there are none.
 pub fn quantile(mut values: Vec<f64>, quantile: f64) -> f64 {
     values.sort_by(f64::total_cmp);

@@ -7,6 +7,7 @@ pub mod figure;
 mod forward;
 mod material;
 mod scenes;
+mod viewer;
 
 use clap::ValueEnum;
 
@@ -16,8 +17,10 @@ use material::Wardrobe;
 /// What can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Large {
-    /// 12 who send and 60 who watch the medium tier, one common mix; and what one more costs.
+    /// 12 who send and 60 who watch the medium tier, one common mix.
     Common,
+    /// What one more costs who watches.
+    Viewer,
     /// The same with a mix of their own for those on stage, at 8 pictures a second.
     Personal,
     /// A room of 100, of whom 91 get the low tier.
@@ -50,6 +53,7 @@ pub async fn measure(rows: &[Large]) -> anyhow::Result<Vec<Figure>> {
         eprintln!("large meetings: {name}");
         let measured = match row {
             Large::Common => scenes::common(&wardrobe).await,
+            Large::Viewer => viewer::viewer(&wardrobe).await,
             Large::Personal => scenes::personal(&wardrobe).await,
             Large::Hundred => scenes::hundred(&wardrobe).await,
             Large::ThreeHundred => scenes::three_hundred(&wardrobe).await,

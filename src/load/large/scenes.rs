@@ -8,14 +8,11 @@ use super::figure::{Figure, quantile};
 use super::material::{TURN, TURNS, Wardrobe};
 use crate::clock::{self, MediaTime};
 use crate::media::Quality;
-use crate::peer::bare::{self, Load};
 
 /// Layouts settle, encoders find their rate, whoever is not seen ceases to send.
 const SETTLE: Duration = Duration::from_secs(8);
 /// How long is counted.
 const SECONDS: u64 = 20;
-/// How long a bare loop is watched.
-const BARE_SECONDS: u32 = 10;
 const AT_ONCE: Duration = Duration::ZERO;
 
 /// 12 who send, stage 9, and 60 who watch.
@@ -25,23 +22,10 @@ pub async fn common(wardrobe: &Wardrobe) -> anyhow::Result<Vec<Figure>> {
     crowd
         .join(12, Quality::High, AT_ONCE, some_speak(wardrobe))
         .await?;
-    crowd.join(20, Quality::Medium, AT_ONCE, |_| None).await?;
-    tokio::time::sleep(SETTLE).await;
-    let few = crowd.measure(SECONDS).await?;
-    crowd.join(40, Quality::Medium, AT_ONCE, |_| None).await?;
+    crowd.join(60, Quality::Medium, AT_ONCE, |_| None).await?;
     tokio::time::sleep(SETTLE).await;
     let many = crowd.measure(SECONDS).await?;
-    let viewer = (many.cores - few.cores) / 40.0 * 100.0;
-    let watchers = |of: &[f64]| of[12..].iter().sum::<f64>() / 60.0;
-    let kbps = watchers(&many.video_kbps);
-    let (pictures, packets) = (watchers(&many.pictures), watchers(&many.video_packets));
-    let load = Load {
-        viewers: 40,
-        pictures,
-        packets: packets / pictures,
-        payload: (kbps * 1e3 / 8.0 / packets) as usize,
-    };
-    let bare = tokio::task::spawn_blocking(move || bare::serve(load, BARE_SECONDS)).await??;
+    let kbps = many.video_kbps[12..].iter().sum::<f64>() / 60.0;
     Ok(vec![
         Figure::at_most(
             ROW,
@@ -58,11 +42,7 @@ pub async fn common(wardrobe: &Wardrobe) -> anyhow::Result<Vec<Figure>> {
         ),
         Figure::at_most(ROW, "freezes", many.freezes, 0.0),
         Figure::at_most(ROW, "server CPU, cores", many.cores, 0.9),
-        Figure::shown(ROW, "the same with 20 who watch", few.cores),
         Figure::shown(ROW, "video of one who watches, kbit/s", kbps),
-        Figure::at_most(ROW, "one more who watches, % of a core", viewer, 0.35),
-        Figure::shown(ROW, "the same of a bare loop", bare * 100.0),
-        Figure::at_most(ROW, "one beside the other", viewer / bare / 100.0, 2.0),
     ])
 }
 
