@@ -6,7 +6,7 @@ import os from 'node:os';
 import path from 'node:path';
 
 import { accessible } from './lib/axe.mjs';
-import { meetings, sees } from './lib/meeting.mjs';
+import { meetings, sees, type } from './lib/meeting.mjs';
 import { until } from './lib/wait.mjs';
 
 const meeting = meetings('beside');
@@ -165,8 +165,7 @@ meeting('newcomers wait until the host lets them in', async (room) => {
   const host = await room.visit('red', '/');
   await host.control('room-name').fill(room.name);
   await host.control('create').click();
-  await host.page.waitForURL('**/r/**');
-  await host.control('name').fill('Red');
+  await type(host, 'Red');
   await host.control('join').click();
   await connected(host);
   await host.control('people-toggle').click();

@@ -6,6 +6,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 
+import { type } from './lib/meeting.mjs';
 import { Browser } from './lib/participant.mjs';
 import { startServer } from './lib/server.mjs';
 import { until } from './lib/wait.mjs';
@@ -33,7 +34,7 @@ test('after a restart everybody is back as who they were', { timeout: 120_000 },
     const state = async () => red.control('state').innerText();
     const isHost = async () => (await red.page.locator('.person.host.me').count()) === 1;
     await red.control('create').click();
-    await red.control('name').fill('Red');
+    await type(red, 'Red');
     await red.control('join').click();
     await until('red is in', async () => {
       assert.equal(await state(), 'Connected', await red.control('error').innerText());

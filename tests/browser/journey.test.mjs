@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 
-import { meetings, sees } from './lib/meeting.mjs';
+import { meetings, sees, type } from './lib/meeting.mjs';
 import { until } from './lib/wait.mjs';
 
 const meeting = meetings('journey');
@@ -11,7 +11,7 @@ meeting('from the lobby into a meeting and out again', async (room) => {
   const red = await room.visit('red', '/');
   await red.control('room-name').fill(room.name);
   await red.control('create').click();
-  await red.control('name').fill('Red');
+  await type(red, 'Red');
   await until('the pre-join screen has the camera', async () =>
     (await red.control('camera').getAttribute('aria-pressed')) === 'true');
   await red.control('join').click();
@@ -21,7 +21,7 @@ meeting('from the lobby into a meeting and out again', async (room) => {
   const green = await room.visit('green', '/');
   const entry = green.page.locator(`[data-testid="room"][data-name="${room.name}"]`);
   await entry.getByRole('link', { name: /^Join/ }).click();
-  await green.control('name').fill('Green');
+  await type(green, 'Green');
   await green.control('join').click();
   await sees(green, ['red']);
   await sees(red, ['green']);
@@ -41,7 +41,7 @@ meeting('from the lobby into a meeting and out again', async (room) => {
 
 meeting('a name that may not be is explained, not sent', async (room) => {
   const red = await room.visit('red', `/r/${room.name}`);
-  await red.control('name').fill('   ');
+  await type(red, '   ');
   await red.control('join').click();
   await until('the page explains', async () =>
     (await red.page.locator('#name-problem').innerText()).length > 5);

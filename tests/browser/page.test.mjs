@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import zlib from 'node:zlib';
 
 import { accessible } from './lib/axe.mjs';
-import { meetings } from './lib/meeting.mjs';
+import { meetings, type } from './lib/meeting.mjs';
 import { until } from './lib/wait.mjs';
 
 const meeting = meetings('page');
@@ -18,7 +18,7 @@ meeting('a private room is in no list, and the lobby remembers where one was', a
   const name = await red.control('room-name').inputValue();
   assert.match(name, /^_[a-z]+-[a-z]+-\d\d-[a-z0-9]{10}$/);
   await red.control('create').click();
-  await red.control('name').fill('Red');
+  await type(red, 'Red');
   await red.control('join').click();
   await until('red is in', async () => (await red.control('state').innerText()) === 'Connected');
   const listed = await (await fetch(new URL('/api/rooms', room.server.url))).json();
@@ -47,7 +47,7 @@ meeting('before joining one chooses devices, hears and sees them, and may send s
   await until('the lists are filled', async () => (await red.control('choose-camera').first().locator('option').count()) > 1);
   await until('the level moves', async () => Number(await red.control('level').first().getAttribute('aria-valuenow')) > 20);
   await accessible(red, 'the pre-join screen');
-  await red.control('name').fill('Red');
+  await type(red, 'Red');
   await red.control('audio-only').click();
   await until('red is in', async () => (await red.control('state').innerText()) === 'Connected');
   assert.equal(await red.control('camera').getAttribute('aria-pressed'), 'false');
@@ -83,7 +83,7 @@ meeting('every language fits a small telephone, in its own direction', async (ro
     await red.control('join').waitFor();
     assert.equal((await red.control('join').innerText()).trim(), join);
     assert.equal(await red.page.evaluate(() => document.documentElement.dir), dir);
-    await red.control('name').fill('Red');
+    await type(red, 'Red');
     await red.control('join').click();
     await until('red is in', async () => red.page.evaluate(() => document.body.dataset.state === 'connected'));
     await red.control('chat').click();

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 
 import { accessible } from './lib/axe.mjs';
-import { hears, meetings, sees } from './lib/meeting.mjs';
+import { hears, meetings, sees, type } from './lib/meeting.mjs';
 import { until } from './lib/wait.mjs';
 
 const meeting = meetings('talk');
@@ -22,7 +22,7 @@ async function open(room, colour) {
   const host = await room.visit(colour, '/');
   await host.control('room-name').fill(room.name);
   await host.control('create').click();
-  await host.control('name').fill('Host');
+  await type(host, 'Host');
   await host.control('join').click();
   await connected(host);
   await until('the host is one', async () => (await host.page.locator('.person.host.me').count()) === 1);

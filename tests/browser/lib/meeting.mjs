@@ -117,6 +117,15 @@ class Room {
   }
 }
 
+// Types the name of somebody before they join. What is typed while one page makes way for another may
+// be lost.
+export async function type(person, name) {
+  await until(`${name} is typed`, async () => {
+    await person.control('name').fill(name);
+    return (await person.control('name').inputValue()) === name;
+  });
+}
+
 // The display name of a colour's person.
 export function named(colour) {
   return colour[0].toUpperCase() + colour.slice(1);
