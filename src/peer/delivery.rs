@@ -11,7 +11,7 @@ use crate::clock::MediaTime;
 
 /// Packets are judged together that were sent within this time: a keyframe's burst is over by then,
 /// and some arrive of it on every line that can carry sound.
-const SLOT: Duration = Duration::from_millis(200);
+pub(super) const SLOT: Duration = Duration::from_millis(200);
 /// So many slots in a row are a judgement ...
 const WINDOW: usize = 5;
 /// ... and as few as these.
@@ -20,6 +20,8 @@ const LEAST: usize = 4;
 const FEW: usize = 3;
 /// ... and what arrives of the newest ones is what the line carries then.
 const LATELY: usize = 2;
+/// Packets of a slot by which loss is told.
+const TELLING: u32 = 8;
 /// Packets whose fate is still of interest: twenty seconds of the high tier.
 const PACKETS: usize = 4_096;
 /// And slots: fifteen seconds. A line may have a queue of many seconds, and all that is told of it
@@ -159,6 +161,13 @@ impl Delivery {
     /// How long packets wait at present.
     pub fn queue(&self) -> Duration {
         micros(self.waits.iter().copied().min().unwrap_or(0))
+    }
+
+    /// The part that was lost of the newest slot of which all is known. A few packets tell nothing.
+    pub fn lost(&self) -> f64 {
+        let mut newest = self.slots.iter().rev();
+        let known = newest.find(|slot| slot.is_known() && slot.packets >= TELLING);
+        known.map_or(0.0, Slot::lost)
     }
 
     /// What became of the newest packets sent since `since` of which all is known. None while there

@@ -6,10 +6,14 @@
 //! up is proven first: for half a second as much is sent as the next rung would need, filled up with
 //! packets that were sent before. That is given up at the first sign of a queue, and is a tenth of all
 //! that is sent at most.
+//!
+//! A receiver tells of each packet that has a number, up to twenty times a second, which costs a phone
+//! its radio and the server more than protecting what it sends. So while a line has carried all that
+//! is wished for, only some packets are numbered; at the first sign of trouble, all are again.
 
 use std::time::Duration;
 
-use super::delivery::{Arrival, Delivery, Window};
+use super::delivery::{Arrival, Delivery, SLOT, Window};
 use crate::clock::MediaTime;
 
 /// Sound and what packets have around them, bit/s: comes first, whatever the picture.
@@ -60,6 +64,10 @@ const SAVED: f64 = 30_000.0;
 const FILLER: f64 = 1_250.0;
 /// How often fillers go out.
 const PACE: Duration = Duration::from_millis(5);
+/// A line on which nothing has happened for so long is calm.
+const CALM: Duration = Duration::from_secs(5);
+/// Then packets are numbered in one of so many slots: 400 ms pass at most before a queue can be seen.
+const SAMPLED: u64 = 3;
 /// Without a way to prove anything a step up is tried after so long.
 const UNPROVEN: Duration = Duration::from_secs(30);
 
@@ -85,6 +93,10 @@ pub(super) struct Line {
     fills: bool,
     /// Since when the client is on this rung.
     since: MediaTime,
+    /// When there was a sign of trouble last, or a change.
+    trouble: MediaTime,
+    /// Since when all packets have been numbered.
+    whole: MediaTime,
     /// The last step up, if nothing has come of it yet.
     raised: Option<MediaTime>,
     vain: u32,
@@ -120,6 +132,8 @@ impl Line {
             delivery: Delivery::default(),
             fills,
             since: now,
+            trouble: now,
+            whole: now,
             raised: None,
             vain: 0,
             retry: now,
@@ -134,6 +148,7 @@ impl Line {
 
     /// The client is given something else, for whatever reason.
     pub fn serve(&mut self, now: MediaTime, ladder: Ladder) {
+        self.rouse(now);
         if ladder.rungs != self.ladder.rungs {
             self.bears = ladder.rungs.len().saturating_sub(1);
         }
@@ -143,8 +158,9 @@ impl Line {
         self.ladder = ladder;
     }
 
-    /// A packet of so many bytes goes out; its transport-wide number. `fills`: nobody needs it.
-    pub fn sent(&mut self, now: MediaTime, bytes: u32, fills: bool) -> u16 {
+    /// A packet of so many bytes goes out; its transport-wide number, if it is to have one. `fills`:
+    /// nobody needs it.
+    pub fn sent(&mut self, now: MediaTime, bytes: u32, fills: bool) -> Option<u16> {
         let size = f64::from(bytes);
         match fills {
             true => self.balance -= size,
@@ -153,7 +169,22 @@ impl Line {
         if let Some(proof) = self.proof.as_mut().filter(|proof| proof.ended.is_none()) {
             proof.sent += size;
         }
-        self.delivery.sent(now, bytes)
+        let slot = now.0 / SLOT.as_nanos() as u64;
+        let told = !self.is_calm(now) || slot.is_multiple_of(SAMPLED);
+        told.then(|| self.delivery.sent(now, bytes))
+    }
+
+    /// There is something to be found out: all packets are numbered from now on.
+    fn rouse(&mut self, now: MediaTime) {
+        if self.is_calm(now) {
+            self.whole = now;
+        }
+        self.trouble = now;
+    }
+
+    /// Whether nothing is to be found out.
+    fn is_calm(&self, now: MediaTime) -> bool {
+        self.ladder.at >= self.ladder.top && now.since(self.trouble) >= CALM
     }
 
     /// What the receiver tells of packets. The rung that the line bears, if that has changed.
@@ -165,7 +196,13 @@ impl Line {
         for (number, arrival) in packets {
             self.delivery.told(now, number, arrival);
         }
-        let window = self.delivery.window(self.since);
+        if self.delivery.queue() >= SIGN || self.delivery.lost() > LOST {
+            self.rouse(now);
+        }
+        if self.is_calm(now) {
+            return None;
+        }
+        let window = self.delivery.window(self.since.max(self.whole));
         let before = self.bears;
         if let Some(window) = window {
             self.estimate(now, window);
@@ -332,6 +369,7 @@ impl Line {
 
     /// On another rung, nothing that was seen before counts.
     fn step(&mut self, now: MediaTime) {
+        self.rouse(now);
         self.since = now;
         self.long = None;
         self.proof = None;

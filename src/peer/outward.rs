@@ -197,7 +197,7 @@ impl Outward {
     fn number(&mut self, now: MediaTime, track: &Track, payload: usize, fills: bool) -> Number {
         let line = self.line.as_mut().zip(track.transport_cc);
         let bytes = (payload + AROUND) as u32;
-        line.map(|(line, id)| (id, line.sent(now, bytes, fills).to_be_bytes()))
+        line.and_then(|(line, id)| Some((id, line.sent(now, bytes, fills)?.to_be_bytes())))
     }
 
     /// What the other side asked for once more, as far as that is worth anything. `Err`: a

@@ -47,6 +47,8 @@ struct World {
     changes: Vec<(u64, usize)>,
     /// Bytes that were media, and that were not.
     bytes: [f64; 2],
+    /// Packets without a number, and with one.
+    packets: [u32; 2],
 }
 
 impl World {
@@ -66,6 +68,7 @@ impl World {
             last: 0,
             changes: Vec::new(),
             bytes: [0.0; 2],
+            packets: [0; 2],
         }
     }
 
@@ -109,10 +112,11 @@ impl World {
     fn send(&mut self, bytes: u32, fills: bool, rate: f64) {
         let number = self.line.sent(ms(self.now), bytes, fills);
         self.bytes[usize::from(fills)] += f64::from(bytes);
+        self.packets[usize::from(number.is_some())] += 1;
         let full = self.queue + f64::from(bytes) > self.path.buffer;
         let bad = self.random.random_range(0..1_000) < self.path.loss;
         if full || bad || rate == 0.0 {
-            self.under_way.push_back((number, None));
+            self.under_way.extend(number.map(|number| (number, None)));
             return;
         }
         self.queue += f64::from(bytes);
@@ -120,7 +124,8 @@ impl World {
         let waits = (self.queue * 8.0 / rate * 1e3) as u64;
         let arrives = self.now + self.path.delay + waits + jitter;
         self.last = self.last.max(arrives);
-        self.under_way.push_back((number, Some(self.last)));
+        let last = Some(self.last);
+        self.under_way.extend(number.map(|number| (number, last)));
     }
 
     /// What a receiver tells: of everything up to the newest packet it has.
@@ -155,6 +160,35 @@ fn a_line_with_room_is_left_alone() {
     world.run(300, 5e6);
     assert_eq!(world.changes, []);
     assert_eq!(world.bytes[1], 0.0, "nothing is to be proven");
+}
+
+#[test]
+fn a_calm_line_is_asked_little_and_found_out_all_the_same() {
+    let mut world = World::new(CABLE);
+    world.run(10, 5e6);
+    world.packets = [0; 2];
+    world.run(60, 5e6);
+    let [without, with] = world.packets.map(f64::from);
+    assert!(with / (with + without) < 0.4, "{:?}", world.packets);
+    for (rate, rung) in [(9e5, 2), (3e5, 1)] {
+        let began = world.now;
+        world.run(20, rate);
+        let (at, to) = world.changes.pop().unwrap();
+        assert!(at - began < 3_000 && to == rung, "{} {to}", at - began);
+        assert_eq!(world.changes, []);
+        // As it would be for somebody who wishes for no more.
+        let ladder = Ladder {
+            top: rung,
+            ..world.line.ladder.clone()
+        };
+        world.line.serve(ms(world.now), ladder);
+        world.run(20, rate);
+        world.packets = [0; 2];
+        world.run(20, rate);
+        let [without, with] = world.packets.map(f64::from);
+        assert!(with / (with + without) < 0.4, "{:?}", world.packets);
+        assert_eq!(world.changes, []);
+    }
 }
 
 #[test]
