@@ -66,8 +66,8 @@ const FILLER: f64 = 1_250.0;
 const PACE: Duration = Duration::from_millis(5);
 /// A line on which nothing has happened for so long is calm.
 const CALM: Duration = Duration::from_secs(5);
-/// Then packets are numbered in one of so many slots: 400 ms pass at most before a queue can be seen.
-const SAMPLED: u64 = 3;
+/// Then packets are numbered in one of so many slots: 800 ms pass at most before a queue can be seen.
+const SAMPLED: u64 = 5;
 /// Without a way to prove anything a step up is tried after so long.
 const UNPROVEN: Duration = Duration::from_secs(30);
 
