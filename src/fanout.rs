@@ -197,7 +197,8 @@ impl<T: Fanned> Fanout<T> {
                 queue: queue.clone(),
                 strict: strict.clone(),
             },
-            End::Outlet(place) => End::Outlet(Arc::new(place.again())),
+            // It gets a place of its own where it is attached.
+            End::Outlet(place) => End::Outlet(place.clone()),
         };
         Some(Listener::new(end))
     }

@@ -11,7 +11,7 @@ use crate::clock::MediaTime;
 
 /// Packets are judged together that were sent within this time: a keyframe's burst is over by then,
 /// and some arrive of it on every line that can carry sound.
-pub(super) const SLOT: Duration = Duration::from_millis(200);
+const SLOT: Duration = Duration::from_millis(200);
 /// So many slots in a row are a judgement ...
 const WINDOW: usize = 5;
 /// ... and as few as these.
@@ -110,7 +110,7 @@ impl Delivery {
         }
         let fate = Fate::Unknown;
         self.sent.push_back(Sent { at, bytes, fate });
-        let slot = at.0 / SLOT.as_nanos() as u64;
+        let slot = slot(at);
         if self.slots.back().is_none_or(|last| last.number != slot) {
             if self.slots.len() == SLOTS {
                 self.slots.pop_front();
@@ -131,7 +131,7 @@ impl Delivery {
         let Some(sent) = index.and_then(|index| self.sent.get_mut(index)) else {
             return;
         };
-        let number = sent.at.0 / SLOT.as_nanos() as u64;
+        let number = slot(sent.at);
         let at = self.slots.binary_search_by_key(&number, |slot| slot.number);
         let slot = at.ok().and_then(|at| self.slots.get_mut(at));
         match (sent.fate, arrival) {
@@ -199,6 +199,11 @@ impl Delivery {
         between.seconds = length as f64 / 1e9;
         between
     }
+}
+
+/// The number of the slot of what is sent at `at`.
+pub(super) fn slot(at: MediaTime) -> u64 {
+    at.0 / SLOT.as_nanos() as u64
 }
 
 fn sum(slots: &[&Slot]) -> Option<Window> {

@@ -13,7 +13,7 @@
 
 use std::time::Duration;
 
-use super::delivery::{Arrival, Delivery, SLOT, Window};
+use super::delivery::{Arrival, Delivery, Window, slot};
 use crate::clock::MediaTime;
 
 /// Sound and what packets have around them, bit/s: comes first, whatever the picture.
@@ -169,8 +169,7 @@ impl Line {
         if let Some(proof) = self.proof.as_mut().filter(|proof| proof.ended.is_none()) {
             proof.sent += size;
         }
-        let slot = now.0 / SLOT.as_nanos() as u64;
-        let told = !self.is_calm(now) || slot.is_multiple_of(SAMPLED);
+        let told = !self.is_calm(now) || slot(now).is_multiple_of(SAMPLED);
         told.then(|| self.delivery.sent(now, bytes))
     }
 

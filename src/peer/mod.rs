@@ -10,8 +10,8 @@
 //! ```
 //!
 //! - One UDP port and one TCP port of the same number serve all connections ([`mux`], [`mux_tcp`]).
-//!   UDP is read by a thread of its own ([`reader`]); [`routes`] decides whose a datagram is, and that strangers' datagrams are nobody's; [`flood`],
-//!   how much one client may send.
+//!   UDP is read by a thread of its own ([`reader`]); [`routes`] decides whose a datagram is, and that
+//!   strangers' datagrams are nobody's; [`flood`], how much one client may send.
 //! - Media does not go through the library's track objects: the [`tap`], its innermost interceptor,
 //!   hands packets to the [`Uplink`] on the driver's task, and makes sender reports, as a function of
 //!   media time.
