@@ -4,9 +4,9 @@
 //! with a thread and a queue of its own is in between. Two things are put right behind it, where
 //! packets are in order:
 //!
-//! - Packets without payload (probes, padding) have a place in the sequence, but nothing to
-//!   decode. They go no further, and the packets behind them are renumbered, so that the
-//!   depayloader sees no hole.
+//! - Packets without payload (probes, padding), or with one that only does harm, have a place in
+//!   the sequence, but nothing to decode. They go no further, and the packets behind them are
+//!   renumbered, so that the depayloader sees no hole.
 //! - Buffers get their RTP timestamp for a presentation time. The jitter buffer's own guess at
 //!   the sender's clock is not needed, and so every decoded picture tells which one it is.
 
@@ -36,6 +36,22 @@ pub trait Tap: Send + Sync + 'static {
     fn lost(&self, sequence: u16);
     /// An element cannot go on well without a keyframe.
     fn keyframe_wanted(&self);
+    /// What of a packet, in order, goes on to the depayloader.
+    fn refine(&self, timestamp: u32, marker: bool, payload: &[u8]) -> Refined {
+        let _ = (timestamp, marker, payload);
+        Refined::Whole
+    }
+}
+
+/// What is left of a payload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refined {
+    /// All of it.
+    Whole,
+    /// This instead of it.
+    Other(Vec<u8>),
+    /// Nothing: as if the packet were empty.
+    Nothing,
 }
 
 /// What travels: an encoding name of RFC 6184, 7587 or 7741 and its clock rate in Hz.
@@ -164,16 +180,23 @@ fn behind<T: Tap>(jitter_buffer: &gstreamer::Element, rate: u32, tap: Weak<T>) {
     pad.add_probe(mask, move |_, info: &mut PadProbeInfo| {
         let mut order = order.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut info.data {
-            Some(PadProbeData::Buffer(buffer)) => match order.next(buffer.make_mut()) {
-                Some(timestamp) => {
-                    drop(order);
-                    if let Some(tap) = tap.upgrade() {
-                        tap.passed(timestamp);
+            Some(PadProbeData::Buffer(buffer)) => {
+                let tap = tap.upgrade();
+                let refine = |timestamp, marker, payload: &[u8]| match &tap {
+                    Some(tap) => tap.refine(timestamp, marker, payload),
+                    None => Refined::Whole,
+                };
+                match order.next(buffer.make_mut(), refine) {
+                    Some(timestamp) => {
+                        drop(order);
+                        if let Some(tap) = tap {
+                            tap.passed(timestamp);
+                        }
+                        PadProbeReturn::Ok
                     }
-                    PadProbeReturn::Ok
+                    None => PadProbeReturn::Drop,
                 }
-                None => PadProbeReturn::Drop,
-            },
+            }
             Some(PadProbeData::Event(event)) => match lost(event) {
                 Some(sequence) => {
                     drop(order);
@@ -219,16 +242,35 @@ impl Order {
         }
     }
 
-    /// Rewrites a packet's number and time; answers its RTP timestamp. None: it carries nothing.
-    fn next(&mut self, buffer: &mut gstreamer::BufferRef) -> Option<u32> {
-        if buffer.size() <= HEADER {
-            self.empty = self.empty.wrapping_add(1);
-            return None;
-        }
+    /// Rewrites a packet's number and time, and its payload if need be; answers its RTP timestamp.
+    /// None: it carries nothing.
+    fn next(
+        &mut self,
+        buffer: &mut gstreamer::BufferRef,
+        refine: impl Fn(u32, bool, &[u8]) -> Refined,
+    ) -> Option<u32> {
         let mut head = [0; HEADER];
         buffer.copy_to_slice(0, &mut head).ok()?;
-        let sequence = u16::from_be_bytes([head[2], head[3]]).wrapping_sub(self.empty);
+        let marker = head[1] & 0x80 != 0;
         let timestamp = u32::from_be_bytes([head[4], head[5], head[6], head[7]]);
+        let refined = match buffer.n_memory() {
+            // As it was put together: the header, and the payload if there is one.
+            2 => {
+                let payload = buffer.peek_memory(1).map_readable().ok()?;
+                refine(timestamp, marker, &payload)
+            }
+            _ if buffer.size() > HEADER => Refined::Whole,
+            _ => Refined::Nothing,
+        };
+        match refined {
+            Refined::Whole => {}
+            Refined::Other(payload) => buffer.replace_memory(1, Memory::from_slice(payload)),
+            Refined::Nothing => {
+                self.empty = self.empty.wrapping_add(1);
+                return None;
+            }
+        }
+        let sequence = u16::from_be_bytes([head[2], head[3]]).wrapping_sub(self.empty);
         if self.empty != 0 {
             buffer.copy_from_slice(2, &sequence.to_be_bytes()).ok()?;
         }
@@ -242,6 +284,10 @@ impl Order {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn whole(_: u32, _: bool, _: &[u8]) -> Refined {
+        Refined::Whole
+    }
 
     fn packet(sequence: u16, timestamp: u32, payload: &[u8]) -> Buffer {
         crate::gst::init().unwrap();
@@ -261,7 +307,7 @@ mod tests {
         // One packet is missing for good: its number stays missing.
         for (n, payload) in payloads.iter().enumerate().filter(|(n, _)| *n != 1) {
             let mut buffer = packet(65_533u16.wrapping_add(n as u16), 7, payload);
-            if order.next(buffer.make_mut()).is_some() {
+            if order.next(buffer.make_mut(), whole).is_some() {
                 let mut number = [0; 2];
                 buffer.copy_to_slice(2, &mut number).unwrap();
                 out.push(u16::from_be_bytes(number));
@@ -276,7 +322,7 @@ mod tests {
         let mut last = None;
         for timestamp in (0..2_000u32).map(|n| n.wrapping_mul(3_003).wrapping_sub(900_000)) {
             let mut buffer = packet(0, timestamp, b"x");
-            assert_eq!(order.next(buffer.make_mut()), Some(timestamp));
+            assert_eq!(order.next(buffer.make_mut(), whole), Some(timestamp));
             let pts = buffer.pts().unwrap();
             assert_eq!(super::timestamp(pts, 90_000), timestamp);
             assert!(last.is_none_or(|last| pts > last), "wrapped");

@@ -2,6 +2,7 @@
 //!
 //! - `pace`, [`Frames`]: which of the waiting pictures a tick shows.
 //! - `payload`: which packets are refused, and at which a decoder can start.
+//! - `slices`: what is taken out of the middle of an H.264 picture.
 //! - `requests`: when to ask the publisher for a keyframe.
 //! - `patience`: how long to wait for retransmissions.
 //! - [`Backend`], [`trial`]: who decodes, and whether it works here.
@@ -14,6 +15,7 @@ mod pace;
 mod patience;
 mod payload;
 mod requests;
+mod slices;
 #[cfg(test)]
 mod tests;
 pub mod trial;
@@ -28,7 +30,8 @@ use gstreamer_video::VideoInfo;
 use self::book::Book;
 use self::patience::Patience;
 use self::requests::Requests;
-use super::input::{self, Encoding, Tap};
+use self::slices::Slices;
+use super::input::{self, Encoding, Refined, Tap};
 use super::sync::Sync;
 use super::track::{Happening, Medium, Track};
 use crate::clock::{self, MediaTime};
@@ -147,6 +150,7 @@ struct State {
     book: Book,
     requests: Requests,
     patience: Patience,
+    slices: Slices,
     begun: bool,
     /// Waiting for a keyframe since then.
     gate: Option<MediaTime>,
@@ -233,6 +237,13 @@ impl Tap for Video {
 
     fn keyframe_wanted(&self) {
         self.want_keyframe();
+    }
+
+    fn refine(&self, timestamp: u32, marker: bool, payload: &[u8]) -> Refined {
+        match self.codec {
+            VideoCodec::Vp8 => Refined::Whole,
+            VideoCodec::H264 => self.lock().slices.refine(timestamp, marker, payload),
+        }
     }
 }
 

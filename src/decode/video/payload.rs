@@ -57,8 +57,8 @@ fn vp8_starts(payload: &[u8]) -> Option<bool> {
 /// NAL unit types of RFC 6184 section 5.2 and of H.264 table 7-1.
 const IDR: u8 = 5;
 const SPS: u8 = 7;
-const STAP_A: u8 = 24;
-const FU_A: u8 = 28;
+pub const STAP_A: u8 = 24;
+pub const FU_A: u8 = 28;
 
 fn h264_sound(payload: &[u8]) -> bool {
     match payload.first().map(|first| first & 0x1f) {
@@ -71,14 +71,15 @@ fn h264_sound(payload: &[u8]) -> bool {
     }
 }
 
-/// The first bytes of the NAL units in an aggregation packet; None where their sizes do not fit.
-fn aggregated(payload: &[u8]) -> Option<Vec<u8>> {
+/// The NAL units of an aggregation packet; None where their sizes do not fit.
+pub fn aggregated(payload: &[u8]) -> Option<Vec<&[u8]>> {
     let mut units = Vec::new();
     let mut rest = payload.get(1..)?;
     while !rest.is_empty() {
         let size = usize::from(u16::from_be_bytes([*rest.first()?, *rest.get(1)?]));
         let unit = rest.get(2..2 + size)?;
-        units.push(*unit.first()?);
+        unit.first()?;
+        units.push(unit);
         rest = &rest[2 + size..];
     }
     (!units.is_empty()).then_some(units)
@@ -87,7 +88,7 @@ fn aggregated(payload: &[u8]) -> Option<Vec<u8>> {
 fn h264_starts(payload: &[u8]) -> Option<bool> {
     let starts = |nal: &u8| matches!(nal & 0x1f, IDR | SPS);
     match payload.first()? & 0x1f {
-        STAP_A => Some(aggregated(payload)?.iter().any(starts)),
+        STAP_A => Some(aggregated(payload)?.iter().any(|unit| starts(&unit[0]))),
         FU_A => payload.get(1).map(|fu| fu & 0x80 != 0 && starts(fu)),
         _ => Some(starts(payload.first()?)),
     }

@@ -16,7 +16,7 @@ const BLUE: (u32, [u8; 3]) = (0xff00_00ff, [41, 240, 110]);
 type Colour = (u32, [u8; 3]);
 
 const VP8_LINE: &str = "vp8enc deadline=1 target-bitrate=8000000 min-quantizer=4 max-quantizer=20 keyframe-max-dist=1000 ! rtpvp8pay mtu=1200 picture-id-mode=15-bit";
-const H264_LINE: &str = "x264enc tune=zerolatency bitrate=8000 qp-max=28 speed-preset=ultrafast key-int-max=1000 \
+const H264_LINE: &str = "x264enc tune=zerolatency bitrate=8000 qp-max=28 speed-preset=ultrafast key-int-max=1000 threads=1 \
     ! video/x-h264,profile=constrained-baseline ! rtph264pay mtu=1200 aggregate-mode=zero-latency config-interval=-1";
 
 /// Pictures of one colour with noise in a corner, so that a picture takes several packets.
@@ -155,19 +155,30 @@ impl Bench {
 
 /// The colour of a picture, away from the noise in its corner.
 fn look(frame: &Frame, colour: Colour) {
-    let yuv = colour_of(frame);
+    let (x, y) = corner(frame);
+    look_at(frame, x, y, colour);
+}
+
+fn look_at(frame: &Frame, x: usize, y: usize, colour: Colour) {
+    let yuv = colour_at(frame, x, y);
     for (is, should) in yuv.iter().zip(colour.1) {
         assert!(is.abs_diff(should) < 12, "{yuv:?} should be {:?}", colour.1);
     }
 }
 
 fn colour_of(frame: &Frame) -> [u8; 3] {
+    let (x, y) = corner(frame);
+    colour_at(frame, x, y)
+}
+
+fn corner(frame: &Frame) -> (usize, usize) {
+    let (width, height) = (frame.info.width(), frame.info.height());
+    (width as usize - 20, height as usize - 20)
+}
+
+fn colour_at(frame: &Frame, x: usize, y: usize) -> [u8; 3] {
     let picture = VideoFrameRef::from_buffer_ref_readable(&frame.buffer, &frame.info).unwrap();
     assert_eq!(picture.format(), gstreamer_video::VideoFormat::I420);
-    let (x, y) = (
-        frame.info.width() as usize - 20,
-        frame.info.height() as usize - 20,
-    );
     [0, 1, 2].map(|plane| {
         let half = usize::from(plane > 0);
         let stride = picture.plane_stride()[plane as usize] as usize;
@@ -555,6 +566,28 @@ fn another_source_takes_over_at_once() {
     bench.play(first, RED);
     bench.play(second, GREEN);
     assert_eq!(bench.requests(), 0);
+}
+
+#[test]
+fn a_keyframe_of_several_slices_is_one_picture() {
+    // What many send by GStreamer: a slice a core, and the parameter sets before each of them.
+    for bundles in ["none", "zero-latency"] {
+        let line = format!(
+            "x264enc tune=zerolatency bitrate=8000 qp-max=28 speed-preset=ultrafast \
+             key-int-max=5 threads=4 sliced-threads=true ! video/x-h264,profile=constrained-baseline \
+             ! rtph264pay mtu=1200 aggregate-mode={bundles} config-interval=-1"
+        );
+        let mut bench = Bench::new(VideoCodec::H264);
+        for picture in pictures(stream(&line, RED, SMALL, 20)) {
+            bench.push(&picture);
+            let frame = bench.frame();
+            let shown = input::timestamp(frame.buffer.pts().unwrap(), VIDEO_CLOCK);
+            assert_eq!(shown, picture[0].timestamp, "another picture came out");
+            look(&frame, RED);
+            look_at(&frame, 300, 10, RED);
+        }
+        assert_eq!(bench.requests(), 0);
+    }
 }
 
 #[test]
