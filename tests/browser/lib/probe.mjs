@@ -304,6 +304,7 @@ export function probe() {
               bytes: entry.bytesReceived,
               track: entry.trackIdentifier,
               freezeCount: entry.freezeCount,
+              frozen: entry.totalFreezesDuration,
               width: entry.frameWidth,
               height: entry.frameHeight,
             });
@@ -318,7 +319,7 @@ export function probe() {
               bytes: bytes + entry.bytesSent,
               width: larger ? entry.frameWidth : width,
               height: larger ? entry.frameHeight : height,
-              sizes: { ...before.sizes, [entry.rid ?? '']: { active: entry.active, bytes: entry.bytesSent, width: entry.frameWidth } },
+              sizes: { ...before.sizes, [entry.rid ?? '']: { active: entry.active, bytes: entry.bytesSent, width: entry.frameWidth, limit: entry.qualityLimitationReason } },
             };
           }
         }
