@@ -153,7 +153,7 @@ export class Participant {
   }
 
   // Resolves when the mix plays: pictures are decoded and the clock runs.
-  async plays(within = 20_000) {
+  async plays(within = 40_000) {
     await until(
       `${this.colour} sees a picture`,
       async () => {
