@@ -20,7 +20,7 @@ use support::{
 };
 
 /// Longer than anything takes on loopback that comes at all.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn lane(peer: &Peer, wanted: bool) {
     let comes = async {

@@ -62,7 +62,7 @@ async fn two_hundred_come_and_go_and_nothing_stays() {
 }
 
 /// Nothing takes longer that comes at all.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Comes into the room and waits for a picture and for sound.
 async fn come(url: &str, name: &str) -> Client {

@@ -139,7 +139,8 @@ struct Requests {
     odd: Vec<Packet>,
 }
 
-/// The driver is behind: all that waited for it is gone, the packets just given included.
+/// The driver is behind: all that waited for it is gone, the packets just given included. Of
+/// pictures, it may have been some time ago, and be told now.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Behind;
 
@@ -248,12 +249,24 @@ impl Link {
         packets: impl Iterator<Item = Outgoing>,
     ) -> Result<(), Behind> {
         let mut outward = lock(&self.outward);
+        let mut packets = packets.peekable();
+        let pictures = packets
+            .peek()
+            .is_some_and(|packet| packet.kind == Kind::Video);
+        if pictures && outward.take_broken() {
+            self.stats.dropped("outbox", packets.count() as u64);
+            return Err(Behind);
+        }
         let lane = match outward.waits() {
             true => None,
             false => self.lane(),
         };
         let Some(lane) = lane else {
             let sent = outward.wait(now, packets);
+            if pictures {
+                // That is told right now.
+                outward.take_broken();
+            }
             drop(outward);
             return match sent {
                 Ok(()) => {

@@ -41,7 +41,11 @@ impl Outlet<EncodedPicture> for Pictures {
                     link.uplink.keyframe_requested();
                 }
             }
-            Pass::WrongCodec => link.stats.dropped(EncodedPicture::QUEUE, 1),
+            Pass::WrongCodec => {
+                // What follows in the right one builds on it.
+                self.gate = Gate::default();
+                link.stats.dropped(EncodedPicture::QUEUE, 1);
+            }
         }
         !link.is_closed()
     }

@@ -47,6 +47,9 @@ pub(super) struct Outward {
     wake: Option<MediaTime>,
     /// For the driver to take.
     waiting: VecDeque<(MediaTime, Outgoing)>,
+    /// Pictures were dropped that waited, which whoever sends pictures does not know yet: it may have
+    /// been for sound that came too late.
+    broken: bool,
     /// The same, complete.
     complete: VecDeque<Packet>,
 }
@@ -76,6 +79,7 @@ impl Outward {
             noted: MediaTime(0),
             wake: None,
             waiting: VecDeque::new(),
+            broken: false,
             complete: VecDeque::new(),
         }
     }
@@ -108,11 +112,20 @@ impl Outward {
             && now.since(*since) > OUTBOX_AGE
         {
             let dropped = self.waiting.len() + packets.count();
+            self.broken |= self
+                .waiting
+                .iter()
+                .any(|(_, packet)| packet.kind == Kind::Video);
             self.waiting.clear();
             return Err(dropped as u64);
         }
         self.waiting.extend(packets.map(|packet| (now, packet)));
         Ok(())
+    }
+
+    /// Whether pictures were dropped since this was asked last.
+    pub fn take_broken(&mut self) -> bool {
+        std::mem::take(&mut self.broken)
     }
 
     /// Has complete packets wait for the driver.
@@ -417,6 +430,17 @@ mod tests {
         assert_eq!(outward.wait(ms(301), packets(Kind::Video, 3)), Err(7));
         assert!(!outward.waits());
         assert_eq!(outward.wait(ms(302), packets(Kind::Video, 1)), Ok(()));
+    }
+
+    #[test]
+    fn pictures_that_sound_had_dropped_are_known_to_be_missing() {
+        let mut outward = outward();
+        assert_eq!(outward.wait(ms(0), packets(Kind::Audio, 1)), Ok(()));
+        assert_eq!(outward.wait(ms(301), packets(Kind::Audio, 1)), Err(2));
+        assert!(!outward.take_broken(), "only sound");
+        assert_eq!(outward.wait(ms(302), packets(Kind::Video, 1)), Ok(()));
+        assert_eq!(outward.wait(ms(603), packets(Kind::Audio, 1)), Err(2));
+        assert!(outward.take_broken() && !outward.take_broken());
     }
 
     #[test]

@@ -16,7 +16,7 @@ use quilt::stats::Stats;
 use tokio::sync::watch;
 
 /// Nothing on loopback takes this long unless it never comes.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(40);
 
 #[derive(Debug, Default, Clone)]
 pub struct Log {

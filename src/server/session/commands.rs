@@ -1,203 +1,52 @@
-//! One client's session: reads commands, holds the member's place, passes on what the room says,
-//! over whatever [`Line`] there is. The protocol is in [`crate::signalling`].
+//! What each of a client's commands does.
 
 use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::Instant;
 
-use crate::allowance::{Allowance, Rate};
-use crate::clock;
-use crate::id::{DisplayName, ParticipantId, RoomName, SessionKey};
+use super::{Session, closes};
+use crate::id::{DisplayName, ParticipantId, SessionKey};
 use crate::media::{Quality, VideoCodec};
-use crate::peer::{self, Said};
-use crate::quiet::{Quiet, REFUSED, cut};
+use crate::peer;
 use crate::record;
 use crate::room::event::{Change, View};
 use crate::room::member::NotTaken;
-use crate::room::registry::{Admission, JoinError, Phase, Wait};
+use crate::room::registry::{Admission, JoinError, Wait};
 use crate::room::talk::{Refusal, Say, refuse};
-use crate::server::line::{Closing, Heard, Line, Over};
-use crate::server::listen::stopping;
-use crate::server::seats::{Claim, News, Seat};
-use crate::server::{App, Role, post};
-use crate::signalling::{
-    AckResult, Answered, ByeReason, Command, ErrorCode, Joined, MAX_FRAME, Message, Person,
-    Request, Signal, read,
-};
+use crate::server::line::{Closing, Line, Over};
+use crate::server::seats::Seat;
+use crate::server::{Role, post};
+use crate::signalling::{AckResult, Answered, Command, ErrorCode, Joined, Message, Person, Signal};
 
-/// How often the client is pinged, and how long silence lasts before it counts as gone.
-///
-/// A network that is gone for eight seconds may have been silent for five before, and TCP may
-/// take some more until it tries again. Whoever crashes closes the socket by that.
-const PING_EVERY: Duration = Duration::from_secs(5);
-const SILENCE: Duration = Duration::from_secs(20);
 /// How long a connection in trouble may take to come back. Its tile shows an avatar by then, and
 /// who comes back has it at once, without a join; who crashed is told by the socket's end.
 const MEDIA_PATIENCE: Duration = Duration::from_secs(10);
 /// A connection that has not joined by then is let go.
-const JOIN_PATIENCE: Duration = Duration::from_secs(30);
-/// Commands a client may send at once, and each second in the long run: trickling sends a burst
-/// of some twenty for each network interface, a person clicking sends one or two a second.
-const COMMANDS: Rate = Rate {
-    burst: 120.0,
-    a_second: 10.0,
-};
-/// Frames this much over the limit are read to their end; of larger ones only the head is.
-pub const HARD_LIMIT: usize = 4 * MAX_FRAME;
-/// The longest explanation of a refusal, bytes.
-const MAX_REFUSAL: usize = 400;
+pub(super) const JOIN_PATIENCE: Duration = Duration::from_secs(30);
 
-/// A session, from the opening of its line to its end.
-pub struct Session<L> {
-    app: App,
-    room: RoomName,
-    line: L,
-    /// None until the join.
-    seat: Option<Seat>,
-    /// Before the door, until a host answers it.
-    wait: Option<Wait>,
-    /// What is carried out came by the data channel, and is answered there.
-    aside: bool,
-    allowance: Allowance,
-    /// What was refused in this session, and when it was last logged.
-    said: Vec<(ErrorCode, Quiet)>,
+fn no_connection(error: &peer::Error) -> Refusal {
+    let code = match error {
+        peer::Error::Sdp(_) | peer::Error::Refused { .. } => ErrorCode::BadSdp,
+        _ => ErrorCode::Internal,
+    };
+    let text = error.to_string();
+    Refusal { code, text }
+}
+
+/// What a join asks for.
+struct Ask {
+    name: Option<DisplayName>,
+    view: bool,
+    audio: bool,
+    video: bool,
+    portrait: bool,
+    session: Option<SessionKey>,
+    overlay: bool,
+    quality: Quality,
 }
 
 impl<L: Line> Session<L> {
-    /// Of a client who wants into `room`.
-    pub fn new(app: App, room: RoomName, line: L) -> Self {
-        Self {
-            app,
-            room,
-            line,
-            seat: None,
-            wait: None,
-            aside: false,
-            allowance: Allowance::new(COMMANDS, Instant::now().into_std()),
-            said: Vec::new(),
-        }
-    }
-
-    /// Runs to its end.
-    pub async fn run(mut self) {
-        // However this ends, dropping the seat is leaving.
-        let _: Result<(), Over> = self.converse().await;
-    }
-
-    async fn converse(&mut self) -> Result<(), Over> {
-        let phase = self.app.rooms.phase();
-        let mut ping = interval(PING_EVERY);
-        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let started = Instant::now();
-        let mut heard = started;
-        loop {
-            let deadline = match self.seat.is_some() || self.wait.is_some() {
-                true => heard + SILENCE,
-                false => (heard + SILENCE).min(started + JOIN_PATIENCE),
-            };
-            let news = async {
-                match (&mut self.seat, &mut self.wait) {
-                    (Some(seat), _) => seat.next().await,
-                    (None, Some(wait)) => {
-                        // The meeting that one waited for is over.
-                        let reason = ByeReason::Ended;
-                        let notice = wait.notices.recv().await;
-                        News::Notice(Some(notice.unwrap_or(Message::Bye { reason })))
-                    }
-                    // Where no room says goodbye, we do.
-                    (None, None) => {
-                        stopping(phase.clone()).await;
-                        News::Notice(None)
-                    }
-                }
-            };
-            tokio::select! {
-                said = self.line.hear() => {
-                    heard = Instant::now();
-                    match said {
-                        Heard::Text(text) => self.frame(&text).await?,
-                        Heard::Alive => {}
-                        Heard::Odd(refusal) => self.error(None, refusal, false).await?,
-                        Heard::Garbled(refusal) => {
-                            return self.refuse_and_close(None, refusal).await;
-                        }
-                        Heard::Gone => return Err(Over),
-                    }
-                },
-                news = news => match news {
-                    News::Notice(notice) => {
-                        // No sender left: the room's task is gone without having said goodbye.
-                        let notice = notice.unwrap_or(Message::Bye {
-                            reason: match *phase.borrow() {
-                                Phase::Stopping => ByeReason::Shutdown,
-                                Phase::Serving | Phase::Draining => ByeReason::RoomFailed,
-                            },
-                        });
-                        let last = matches!(notice, Message::Bye { .. });
-                        self.send(&notice).await?;
-                        if last {
-                            return self.close(Closing::Away).await;
-                        }
-                    }
-                    News::Said(said) => {
-                        self.aside = true;
-                        match said {
-                            Said::Text(text) => self.frame(&text).await?,
-                            Said::Binary => {
-                                let text = "binary messages are not used here";
-                                let refusal = refuse(ErrorCode::BadMessage, text);
-                                self.error(None, refusal, false).await?;
-                            }
-                        }
-                        self.aside = false;
-                    }
-                    News::Claimed(claim) => self.hand_over(claim).await?,
-                },
-                _ = ping.tick() => self.line.ping().await?,
-                () = sleep_until(deadline) => {
-                    let text = "nothing was heard for too long".to_owned();
-                    let code = ErrorCode::TimedOut;
-                    return self.refuse_and_close(None, Refusal { code, text }).await;
-                }
-            }
-        }
-    }
-
-    /// Another socket goes on with this one's place.
-    async fn hand_over(&mut self, claim: Claim) -> Result<(), Over> {
-        // It comes back where whoever asked did not wait for it.
-        let seat = self.seat.take();
-        self.seat = seat.and_then(|seat| claim.send(seat).err());
-        match &self.seat {
-            Some(_) => Ok(()),
-            None => self.close(Closing::Resumed).await,
-        }
-    }
-
-    async fn frame(&mut self, text: &str) -> Result<(), Over> {
-        if text.len() > MAX_FRAME {
-            let text = format!("{} bytes; at most {MAX_FRAME} are allowed", text.len());
-            let code = ErrorCode::TooLarge;
-            return self.refuse_and_close(None, Refusal { code, text }).await;
-        }
-        if !self.allowance.take(Instant::now().into_std()) {
-            let text = "commands come too fast".to_owned();
-            let code = ErrorCode::RateLimited;
-            return self.refuse_and_close(None, Refusal { code, text }).await;
-        }
-        match read(text) {
-            Ok(Request { id, command }) => self.command(id, command).await,
-            Err(bad) => {
-                let refusal = Refusal {
-                    code: bad.code,
-                    text: bad.text,
-                };
-                self.error(bad.id, refusal, false).await
-            }
-        }
-    }
-
-    async fn command(&mut self, id: u32, command: Command) -> Result<(), Over> {
+    pub(super) async fn command(&mut self, id: u32, command: Command) -> Result<(), Over> {
         let leaving = matches!(command, Command::Leave {});
         let result = match command {
             Command::Join {
@@ -415,7 +264,11 @@ impl<L: Line> Session<L> {
         Ok(AckResult::Answered(Answered { sdp }))
     }
 
-    async fn take(&mut self, from: ParticipantId, sdp: &str) -> Result<AckResult, Refusal> {
+    pub(super) async fn take(
+        &mut self,
+        from: ParticipantId,
+        sdp: &str,
+    ) -> Result<AckResult, Refusal> {
         let taken = self.seated()?.member.take(from, sdp).await;
         let sdp = taken.map_err(|error| match error {
             NotTaken::Refused(refusal) => refusal,
@@ -463,7 +316,7 @@ impl<L: Line> Session<L> {
         Ok(AckResult::Done {})
     }
 
-    async fn say(&mut self, say: Say) -> Result<AckResult, Refusal> {
+    pub(super) async fn say(&mut self, say: Say) -> Result<AckResult, Refusal> {
         self.seated()?.member.say(say).await?;
         Ok(AckResult::Done {})
     }
@@ -486,88 +339,4 @@ impl<L: Line> Session<L> {
         let standing = || refuse(ErrorCode::NotJoined, "join first");
         self.seat.as_mut().ok_or_else(standing)
     }
-
-    async fn refuse_and_close(&mut self, id: Option<u32>, refusal: Refusal) -> Result<(), Over> {
-        self.error(id, refusal, true).await?;
-        self.close(Closing::Refused).await
-    }
-
-    async fn error(&mut self, id: Option<u32>, refusal: Refusal, closes: bool) -> Result<(), Over> {
-        let Refusal { code, text } = refusal;
-        // It may quote what was sent.
-        let text = cut(&text, MAX_REFUSAL).to_owned();
-        self.log(code, &text);
-        let message = Message::Error {
-            id,
-            code,
-            text,
-            closes,
-        };
-        self.send(&message).await
-    }
-
-    fn log(&mut self, code: ErrorCode, text: &str) {
-        let at = self.said.iter().position(|(said, _)| *said == code);
-        let at = at.unwrap_or_else(|| {
-            self.said.push((code, Quiet::default()));
-            self.said.len() - 1
-        });
-        if let Some(more) = self.said[at].1.ask(clock::now()) {
-            tracing::info!(target: REFUSED, room = %self.room, ?code, text, more, "refused");
-        }
-    }
-
-    async fn send(&mut self, message: &Message) -> Result<(), Over> {
-        let text = serde_json::to_string(message).map_err(|_| Over)?;
-        // The chat goes by the data channel as long as that is open and its client takes it.
-        if (self.aside || matches!(message, Message::Chat(_)))
-            && let Some(seat) = &self.seat
-            && seat.member.tell(&text).await
-        {
-            return Ok(());
-        }
-        self.line.say(text).await
-    }
-
-    async fn close(&mut self, why: Closing) -> Result<(), Over> {
-        self.line.close(why).await;
-        Err(Over)
-    }
-}
-
-fn no_connection(error: &peer::Error) -> Refusal {
-    let code = match error {
-        peer::Error::Sdp(_) | peer::Error::Refused { .. } => ErrorCode::BadSdp,
-        _ => ErrorCode::Internal,
-    };
-    let text = error.to_string();
-    Refusal { code, text }
-}
-
-/// What a join asks for.
-struct Ask {
-    name: Option<DisplayName>,
-    view: bool,
-    audio: bool,
-    video: bool,
-    portrait: bool,
-    session: Option<SessionKey>,
-    overlay: bool,
-    quality: Quality,
-}
-
-/// Whether the socket closes after this error, as `signalling` documents.
-fn closes(code: ErrorCode) -> bool {
-    matches!(
-        code,
-        ErrorCode::TooLarge
-            | ErrorCode::Forbidden
-            | ErrorCode::RateLimited
-            | ErrorCode::Unavailable
-            | ErrorCode::NoRoom
-            | ErrorCode::TimedOut
-            | ErrorCode::Locked
-            | ErrorCode::Removed
-            | ErrorCode::NotAdmitted
-    )
 }
