@@ -23,6 +23,8 @@ import { encodings } from './uplink.js';
 
 /** Least time between two ICE restarts: one must have the time to succeed. */
 const RESTART_GAP_MS = 2_500;
+/** How soon an encoding that was refused is tried again. */
+const ENCODE_GAP_MS = 500;
 /** Names of the whole picture and of its small copy. Two, for Chromium makes no more of 640x360. */
 const RIDS = ['f', 'h'];
 /** How long to go without a connection before joining anew is the better hope. */
@@ -102,8 +104,9 @@ export class Connection {
   /**
    * Encodes the video so from now on.
    * @param {readonly import('./uplink.js').Encoding[]} all The whole picture, and its small copy.
+   * @param {number} tries Browsers may refuse it while something else is being agreed on.
    */
-  encode(all) {
+  encode(all, tries = 5) {
     this.#how = all;
     // One at a time: parameters that were read before the last change are refused.
     this.#encoded = this.#encoded.then(async () => {
@@ -116,7 +119,11 @@ export class Connection {
         return true;
       });
       if (changed.length > 0) await sender.setParameters(parameters);
-    }).catch(() => {}); // It is some bits more then, or this connection is over.
+    }).catch(() => {
+      // What is still to be sent would not be seen until somebody asks for another size.
+      const again = () => this.#how === all && !this.#closed && this.encode(all, tries - 1);
+      if (tries > 1) setTimeout(again, ENCODE_GAP_MS);
+    });
   }
 
   /**

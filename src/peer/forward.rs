@@ -80,7 +80,14 @@ impl Forwarding {
         let (link, kind) = (self.link.clone(), self.kind);
         if kind == Kind::Video && self.layer != Some(forwarded.layer) {
             // Two copies come while one makes room for the other, which begins at a keyframe.
-            if !forwarded.keyframe || link.uplink.layer() != forwarded.layer {
+            if link.uplink.layer() != forwarded.layer {
+                return;
+            }
+            if !forwarded.keyframe {
+                // Its keyframe may have come when the other one was wanted.
+                if link.is_connected() && self.gate.asks(clock::now()) {
+                    link.uplink.keyframe_missed(forwarded.layer);
+                }
                 return;
             }
             self.layer = Some(forwarded.layer);

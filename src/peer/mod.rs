@@ -163,6 +163,8 @@ pub trait Uplink: Send + Sync + 'static {
     }
     /// ... and that it is this one from now on.
     fn sends(&self, _layer: Layer) {}
+    /// ... and that a copy comes which is to be, and cannot be begun with for want of a keyframe.
+    fn keyframe_missed(&self, _layer: Layer) {}
     /// The sender says: at `ntp`, by its clock, the RTP clock of this track showed `rtp`.
     fn sender_report(&self, kind: Kind, ntp: NtpTime, rtp: u32);
     /// The other side needs a keyframe of the video we send (PLI or FIR).

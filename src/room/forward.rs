@@ -137,11 +137,21 @@ impl Source {
             let mut outlets = self.outlets();
             let outlet = outlets.entry(id).or_default();
             (outlet.order, outlet.layered) = ((layer, best), true);
-            outlet.taker.upgrade()
+            let taker = outlet.taker.upgrade();
+            taker.inspect(|taker| self.turn(taker, layer))
         };
         if let Some(taker) = taker {
-            self.turn(&taker, layer);
             taker.serve(layer, best);
+        }
+    }
+
+    /// Has everybody who was given an order listen to what they are to get, whatever came between.
+    pub fn settle(&self) {
+        let outlets = self.outlets();
+        for outlet in outlets.values().filter(|outlet| outlet.layered) {
+            if let Some(taker) = outlet.taker.upgrade() {
+                self.turn(&taker, outlet.order.0);
+            }
         }
     }
 
@@ -238,12 +248,11 @@ impl Taker {
     pub fn play(self: &Arc<Self>, peer: &peer::Peer) {
         *self.peer.lock().unwrap_or_else(PoisonError::into_inner) = peer.downgrade();
         let source = self.uplink.source();
-        let ((layer, best), layered) = {
-            let mut outlets = source.outlets();
-            let outlet = outlets.entry(self.id).or_default();
-            outlet.taker = Arc::downgrade(self);
-            (outlet.order, outlet.layered)
-        };
+        // Held to the end: an order that comes meanwhile would be for fan-outs it is not attached to yet.
+        let mut outlets = source.outlets();
+        let outlet = outlets.entry(self.id).or_default();
+        outlet.taker = Arc::downgrade(self);
+        let ((layer, best), layered) = (outlet.order, outlet.layered);
         self.layer.store(layer as u8, Ordering::Release);
         self.sends.store(layer as u8, Ordering::Release);
         // The one before may have listened to another copy.
@@ -254,6 +263,7 @@ impl Taker {
         let [video, audio] = peer.forward(&source.origin);
         source.fanout(Kind::Video, layer).attach(self.id, video);
         source.fanout(Kind::Audio, layer).attach(self.id, audio);
+        drop(outlets);
         if layered {
             self.serve(layer, best);
         }
@@ -285,13 +295,22 @@ impl peer::Uplink for Taker {
         self.uplink.keyframe_awaited(of(&self.sends));
     }
 
+    fn keyframe_missed(&self, layer: Layer) {
+        self.uplink.keyframe_awaited(layer);
+    }
+
     fn layer(&self) -> Layer {
         of(&self.layer)
     }
 
     fn sends(&self, layer: Layer) {
-        self.sends.store(layer as u8, Ordering::Release);
         let source = self.uplink.source();
+        let _orders = source.outlets();
+        self.sends.store(layer as u8, Ordering::Release);
+        if of(&self.layer) != layer {
+            // Another order came just now: they wait for the other copy.
+            return;
+        }
         for other in Layer::ALL.into_iter().filter(|other| *other != layer) {
             source.fanout(Kind::Video, other).detach(self.id);
         }

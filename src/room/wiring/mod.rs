@@ -307,6 +307,13 @@ impl Wiring {
         }
     }
 
+    /// Whoever takes somebody as they are gets the copy that was ordered.
+    pub fn settle(&self) {
+        for seat in self.seats.values() {
+            seat.uplink.source().settle();
+        }
+    }
+
     /// Asks somebody for a keyframe of what is decoded of them.
     pub fn keyframe_needed(&self, id: ParticipantId) {
         if let Some(seat) = self.seats.get(&id)
