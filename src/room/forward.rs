@@ -145,16 +145,6 @@ impl Source {
         }
     }
 
-    /// Has everybody who was given an order listen to what they are to get, whatever came between.
-    pub fn settle(&self) {
-        let outlets = self.outlets();
-        for outlet in outlets.values().filter(|outlet| outlet.layered) {
-            if let Some(taker) = outlet.taker.upgrade() {
-                self.turn(&taker, outlet.order.0);
-            }
-        }
-    }
-
     /// Somebody takes it no longer.
     pub fn forget(&self, id: ListenerId) {
         self.outlets().remove(&id);
@@ -248,7 +238,7 @@ impl Taker {
     pub fn play(self: &Arc<Self>, peer: &peer::Peer) {
         *self.peer.lock().unwrap_or_else(PoisonError::into_inner) = peer.downgrade();
         let source = self.uplink.source();
-        // Held to the end: an order that comes meanwhile would be for fan-outs it is not attached to yet.
+        // Held to the end: an order that came meanwhile would find it attached to nothing.
         let mut outlets = source.outlets();
         let outlet = outlets.entry(self.id).or_default();
         outlet.taker = Arc::downgrade(self);

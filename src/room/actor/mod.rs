@@ -351,7 +351,6 @@ impl Room {
         let work = self.running.look(clock::now(), &self.state, passed);
         self.account.does(&work);
         self.look_at_copies();
-        self.wiring.settle();
         self.wiring.count_drops();
         // RTCP may be lost, and says nothing of how long it holds.
         let terse = self.members.iter().filter(|(_, member)| member.terse);

@@ -1,7 +1,8 @@
 //! What a room's decisions are carried out on: decoders, mixes, encoders and listeners.
 //!
 //! This is the one place that joins the stages of the media plane. It decides nothing: it does
-//! what [`Effect`](crate::room::state::Effect)s say, and hands what happens in pipelines to the room's inbox.
+//! what [`Effect`](crate::room::state::Effect)s say, and hands what happens in pipelines to the
+//! room's inbox.
 //!
 //! - `plane`: mixes, their encoders, and what the two loops make.
 //! - `listening`: who is attached to which mix.
@@ -304,13 +305,6 @@ impl Wiring {
             if let Some(peer) = &seat.peer {
                 peer.request_keyframe_of(layer);
             }
-        }
-    }
-
-    /// Whoever takes somebody as they are gets the copy that was ordered.
-    pub fn settle(&self) {
-        for seat in self.seats.values() {
-            seat.uplink.source().settle();
         }
     }
 
