@@ -37,8 +37,7 @@ pub trait Tap: Send + Sync + 'static {
     /// An element cannot go on well without a keyframe.
     fn keyframe_wanted(&self);
     /// What of a packet, in order, goes on to the depayloader.
-    fn refine(&self, timestamp: u32, marker: bool, payload: &[u8]) -> Refined {
-        let _ = (timestamp, marker, payload);
+    fn refine(&self, _timestamp: u32, _marker: bool, _payload: &[u8]) -> Refined {
         Refined::Whole
     }
 }

@@ -263,10 +263,6 @@ impl Link {
         };
         let Some(lane) = lane else {
             let sent = outward.wait(now, packets);
-            if pictures {
-                // That is told right now.
-                outward.take_broken();
-            }
             drop(outward);
             return match sent {
                 Ok(()) => {

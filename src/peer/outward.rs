@@ -111,11 +111,11 @@ impl Outward {
         if let Some((since, _)) = self.waiting.front()
             && now.since(*since) > OUTBOX_AGE
         {
-            let dropped = self.waiting.len() + packets.count();
-            self.broken |= self
-                .waiting
-                .iter()
-                .any(|(_, packet)| packet.kind == Kind::Video);
+            let is_picture = |packet: &Outgoing| packet.kind == Kind::Video;
+            let mut told = false;
+            let given = packets.inspect(|packet| told |= is_picture(packet)).count();
+            let dropped = self.waiting.len() + given;
+            self.broken |= !told && self.waiting.iter().any(|(_, packet)| is_picture(packet));
             self.waiting.clear();
             return Err(dropped as u64);
         }

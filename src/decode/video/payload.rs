@@ -27,8 +27,7 @@ pub fn starts(codec: VideoCodec, payload: &[u8]) -> bool {
 pub fn precedes(codec: VideoCodec, payload: &[u8]) -> bool {
     const SEI: u8 = 6;
     const DELIMITER: u8 = 9;
-    let kind = payload.first().map(|first| first & 0x1f);
-    codec == VideoCodec::H264 && matches!(kind, Some(SEI | DELIMITER))
+    codec == VideoCodec::H264 && matches!(payload.first().map(kind), Some(SEI | DELIMITER))
 }
 
 /// Where the VP8 frame begins behind the payload descriptor (RFC 7741 section 4.2).
@@ -58,10 +57,10 @@ fn vp8_starts(payload: &[u8]) -> Option<bool> {
 const IDR: u8 = 5;
 const SPS: u8 = 7;
 pub const STAP_A: u8 = 24;
-pub const FU_A: u8 = 28;
+const FU_A: u8 = 28;
 
 fn h264_sound(payload: &[u8]) -> bool {
-    match payload.first().map(|first| first & 0x1f) {
+    match payload.first().map(kind) {
         Some(1..=23) => payload.len() >= 2,
         Some(STAP_A) => aggregated(payload).is_some(),
         // Indicator, header, and something to put together.
@@ -85,13 +84,27 @@ pub fn aggregated(payload: &[u8]) -> Option<Vec<&[u8]>> {
     (!units.is_empty()).then_some(units)
 }
 
-fn h264_starts(payload: &[u8]) -> Option<bool> {
-    let starts = |nal: &u8| matches!(nal & 0x1f, IDR | SPS);
-    match payload.first()? & 0x1f {
-        STAP_A => Some(aggregated(payload)?.iter().any(|unit| starts(&unit[0]))),
-        FU_A => payload.get(1).map(|fu| fu & 0x80 != 0 && starts(fu)),
-        _ => Some(starts(payload.first()?)),
+/// Whether some NAL unit of a packet, or the one that it is a fragment of, is of such a type.
+pub fn any_unit(payload: &[u8], wanted: impl Fn(u8) -> bool) -> Option<bool> {
+    match kind(payload.first()?) {
+        STAP_A => Some(
+            aggregated(payload)?
+                .iter()
+                .any(|unit| wanted(kind(&unit[0]))),
+        ),
+        FU_A => payload.get(1).map(|header| wanted(kind(header))),
+        nal => Some(wanted(nal)),
     }
+}
+
+/// The type of a NAL unit, by its first byte.
+pub fn kind(first: &u8) -> u8 {
+    first & 0x1f
+}
+
+fn h264_starts(payload: &[u8]) -> Option<bool> {
+    let goes_on = kind(payload.first()?) == FU_A && payload.get(1)? & 0x80 == 0;
+    Some(!goes_on && any_unit(payload, |nal| matches!(nal, IDR | SPS))?)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! begin; RFC 6184 section 5.1 has it end where the timestamp changes. To a decoder a keyframe
 //! would be two broken ones. So what only precedes a picture is taken out of its middle.
 
-use super::payload::{FU_A, STAP_A, aggregated};
+use super::payload::{STAP_A, aggregated, any_unit, kind};
 use crate::decode::input::Refined;
 
 /// What packets of one picture have been.
@@ -26,7 +26,7 @@ impl Slices {
         };
         self.picture = match marker {
             true => None,
-            false => (inside || has_slice(payload)).then_some(timestamp),
+            false => (inside || any_unit(payload, is_slice) == Some(true)).then_some(timestamp),
         };
         refined
     }
@@ -58,22 +58,6 @@ fn without_heads(payload: &[u8]) -> Refined {
         }
         _ => Refined::Whole,
     }
-}
-
-fn has_slice(payload: &[u8]) -> bool {
-    match payload.first().map(kind) {
-        Some(STAP_A) => {
-            let units = aggregated(payload).unwrap_or_default();
-            units.iter().any(|unit| is_slice(kind(&unit[0])))
-        }
-        Some(FU_A) => payload.get(1).map(kind).is_some_and(is_slice),
-        Some(nal) => is_slice(nal),
-        None => false,
-    }
-}
-
-fn kind(first: &u8) -> u8 {
-    first & 0x1f
 }
 
 /// A coded slice (H.264 table 7-1).

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::floor::shown;
+use super::choices::shown;
 use super::{Person, State};
 use crate::clock::MediaTime;
 use crate::id::{OutputId, ParticipantId, Source};

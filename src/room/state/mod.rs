@@ -6,11 +6,11 @@
 //! nothing is decoded but what is shown or may be heard.
 //!
 //! - `note`: what events change.
-//! - `floor`: who is shown, by which topology, and what the room does without.
+//! - `choices`: who is shown, by which topology, and what the room does without.
 //! - `senders`: whom to decode, and what is asked of senders.
 //! - `mixing`: which mixes there are, and who gets which.
 
-mod floor;
+mod choices;
 mod mixing;
 mod note;
 mod senders;
