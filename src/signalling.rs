@@ -97,6 +97,10 @@ pub enum Command {
         /// mix that shows it is no harm.
         #[serde(default)]
         overlay: bool,
+        /// It agrees that media goes from person to person where the room is a mesh: the others
+        /// learn its addresses.
+        #[serde(default)]
+        direct: bool,
         /// See `quality`.
         #[serde(default)]
         quality: Quality,
@@ -197,8 +201,7 @@ pub enum Command {
         /// What this client gets of others; `mixed` to begin with.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         downlink: Option<Downlink>,
-        /// It agrees that media goes from person to person where the room is a mesh: the others
-        /// learn its addresses.
+        /// See `join`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         direct: Option<bool>,
     },
@@ -466,6 +469,9 @@ pub enum Signal {
         /// Which m-line it belongs to.
         mid: String,
     },
+    /// An offer is missed: one that came before is not held any more, and nothing comes of its
+    /// connection.
+    Again {},
 }
 
 /// How good a connection is.
@@ -843,6 +849,7 @@ mod tests {
                 portrait: false,
                 session: None,
                 overlay: false,
+                direct: false,
                 quality: Quality::Auto,
             }
         );

@@ -76,6 +76,7 @@ impl Person {
             session: None,
             host: false,
             overlay: true,
+            direct: false,
             quality: Quality::High,
             ticket: None,
         };

@@ -82,6 +82,7 @@ impl Room {
             audio: true,
             video: true,
             portrait: false,
+            direct: false,
         });
         for kind in [Kind::Audio, Kind::Video] {
             self.apply(Event::Track { id, kind });

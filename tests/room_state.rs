@@ -312,6 +312,7 @@ fn live(policy: MixPolicy, steps: Vec<Step>) {
                         audio,
                         video,
                         portrait,
+                        direct: false,
                     },
                 ));
             }
@@ -442,6 +443,7 @@ fn join(state: &mut State, n: u32, view: bool) -> ParticipantId {
             audio,
             video,
             portrait,
+            direct: false,
         },
     );
     let video = Some(VideoCodec::H264);
@@ -992,6 +994,7 @@ fn arrival(state: &mut State, now: MediaTime, id: ParticipantId) -> Vec<String> 
         audio,
         video,
         portrait,
+        direct: false,
     };
     let kind = Kind::Video;
     let events = [

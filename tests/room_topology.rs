@@ -47,6 +47,7 @@ impl Room {
             audio: true,
             video: true,
             portrait: false,
+            direct: false,
         });
         self.apply(Event::View { id, view });
         for kind in [Kind::Audio, Kind::Video] {
@@ -140,6 +141,7 @@ fn what_needs_media_here_ends_a_mesh_and_everybody_is_told() {
                 audio: false,
                 video: false,
                 portrait: false,
+                direct: false,
             },
             Event::Left {
                 id: ParticipantId(3),

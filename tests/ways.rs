@@ -100,11 +100,20 @@ async fn pages_are_introduced_where_all_agree() {
     assert_eq!(ann.ask(nobody).await["code"], "not_there");
     let odd = json!({"id": 8, "type": "relay", "to": to, "signal": {"kind": "other"}});
     assert_eq!(ann.ask(odd).await["code"], "bad_message");
+    // Who agrees from the start interrupts nothing.
+    let mut cid = server.socket("a").await;
+    let joined = cid
+        .ask(json!({"id": 1, "type": "join", "name": "Cid", "direct": true}))
+        .await;
+    assert_eq!(joined["type"], "ack", "{joined}");
+    let told = bob.next_of("people").await;
+    assert_eq!(told["people"].as_array().map(Vec::len), Some(3), "{told}");
+    assert_eq!(told["topology"], "mesh");
     // Somebody changes their mind.
     bob.ask(json!({"id": 9, "type": "view", "direct": false}))
         .await;
     assert_eq!(ann.ask(relay).await["code"], "not_direct");
-    drop((ann, bob));
+    drop((ann, bob, cid));
     server.stop().await;
 }
 

@@ -69,6 +69,11 @@ export class Direct {
     return this.#pc.connectionState === 'connected' && audio !== undefined && video !== undefined && brings(person, audio.receiver, video.receiver);
   }
 
+  /** Media goes, or went until a moment ago. */
+  get stands() {
+    return this.#pc.connectionState === 'connected';
+  }
+
   level() {
     return this.#transceivers ? loudness(this.#transceivers.audio.receiver) : 0;
   }
@@ -107,6 +112,7 @@ export class Direct {
   /** @param {Signal} signal */
   async #heard(signal) {
     const pc = this.#pc;
+    if (signal.kind === 'again') return; // Then there would be another link.
     if (signal.kind === 'candidate') {
       // One that cannot be used is one path less.
       await pc.addIceCandidate({ candidate: signal.candidate, sdpMid: signal.mid }).catch(() => {});

@@ -314,7 +314,7 @@ export class Meeting {
   /** @param {Signalling} signalling */
   async #enter(signalling) {
     const { name, options, devices, hooks, session, view } = this.#setup;
-    const { portrait, overlay } = view.wish;
+    const { portrait, overlay, direct } = view.wish;
     const wants = options.view ? { audio: false, video: false } : this.#wants();
     this.#told = JSON.stringify(wants);
     const join = /** @type {const} */ ({
@@ -327,6 +327,7 @@ export class Meeting {
       ...wants,
       portrait,
       overlay,
+      direct,
     });
     /** @type {import('./protocol.js').Joined & Partial<import('./protocol.js').Waits>} */
     let joined = await signalling.request(join);
@@ -343,7 +344,7 @@ export class Meeting {
     this.#quality = 'auto';
     this.uplink = null;
     this.tier = null;
-    view.joined({ layout: null, portrait, overlay, downlink: 'mixed', direct: false });
+    view.joined({ layout: null, portrait, overlay, downlink: 'mixed', direct });
     const { hostname } = new URL(this.#setup.url);
     this.iceServers = [...joined.iceServers, ...(joined.stun_port ? [{ urls: `stun:${hostname}:${joined.stun_port}` }] : [])];
     hooks.joined(joined.participant);

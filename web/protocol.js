@@ -46,6 +46,7 @@
  * @property {boolean} video
  * @property {boolean} portrait
  * @property {boolean} overlay
+ * @property {boolean} direct
  * @property {Quality} [quality]
  *
  * @typedef {'grid' | 'speaker' | 'presentation' | 'solo'} Layout
@@ -78,7 +79,7 @@
  *   | { type: 'ping' }
  *   | { type: 'leave' }} Command
  *
- * @typedef {{ kind: 'offer' | 'answer', sdp: string } | { kind: 'candidate', candidate: string, mid: string }} Signal What two pages say to each other.
+ * @typedef {{ kind: 'offer' | 'answer', sdp: string } | { kind: 'candidate', candidate: string, mid: string } | { kind: 'again' }} Signal What two pages say to each other.
  *
  * @typedef {'thumbs' | 'clap' | 'heart' | 'laugh' | 'wow' | 'party'} Reaction
  * @typedef {'mute' | 'unmute' | 'lower' | 'host' | 'pin' | 'unpin' | 'remove' | 'lock' | 'unlock' | 'end' | 'hold' | 'unhold' | 'admit' | 'refuse'} Act

@@ -240,6 +240,7 @@ async function join(watch) {
   }
   if (watch) devices.stop();
   document.body.classList.toggle('viewing', watch);
+  wishes.direct = agreesToMesh(); // The join says it: were it said later, a mesh would be interrupted for whoever comes.
   errors.set('refused', null);
   const url = new URL(`/api/rooms/${encodeURIComponent(room)}/ws`, location.href);
   url.protocol = url.protocol.replace('http', 'ws');

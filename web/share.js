@@ -54,7 +54,7 @@ async function mediaPasses() {
   const signalling = await Signalling.open(url.href, AbortSignal.timeout(PATIENCE_MS));
   try {
     /** @type {import('./protocol.js').Joined} */
-    const { iceServers } = await signalling.request({ type: 'join', view: true, audio: false, video: false, portrait: false, overlay: false });
+    const { iceServers } = await signalling.request({ type: 'join', view: true, audio: false, video: false, portrait: false, overlay: false, direct: false });
     return await new Promise((resolve) => {
       const connection = new Connection({
         iceServers, codec: 'h264', view: true, stream: new MediaStream(),

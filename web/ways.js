@@ -33,6 +33,8 @@ const PATIENCE_MS = 4_000;
 const LOOK_MS = 50;
 /** Windows that are being dragged have this long between two words about it, ms. */
 const SIZES_MS = 250;
+/** Who is to offer has long done so, ms; else the offer was refused, or was made to one that is no more. */
+const MISSED_MS = 2_000;
 /** Before another try at a connection that failed, ms. */
 const AGAIN_MS = 1_000;
 
@@ -54,6 +56,8 @@ export class Ways {
   #sound = true;
   /** @type {number | undefined} */
   #sizing;
+  /** @type {number | undefined} */
+  #missing;
   /** Told last. */
   #sizes = '';
 
@@ -73,6 +77,7 @@ export class Ways {
     this.#people = people.filter(({ id }) => id !== me);
     this.#me = me;
     if (way !== this.#wanted) {
+      this.#forget();
       this.#wanted = way;
       this.#since = performance.now();
       if (way === 'mixed') this.#setup.view.downlink = way; // It takes some pictures to come.
@@ -85,16 +90,14 @@ export class Ways {
   /** @param {import('./protocol.js').RelayNotice} notice */
   hear({ from, signal }) {
     if (this.#wanted !== 'direct') return; // The room has another mind by now; both pages are told.
+    const begins = signal.kind === (this.#me < from ? 'again' : 'offer');
     let link = this.#links.direct.get(from);
-    if (signal.kind === 'offer' && link) {
-      // The other page begins anew.
-      link.close();
-      link = undefined;
-    }
-    if (!link && signal.kind === 'offer') {
+    if (begins) {
+      link?.close(); // The other page has none, or another.
       link = this.#open('direct', from);
       this.#show();
     }
+    if (signal.kind === 'again') return;
     if (link instanceof Direct) link.hear(signal);
   }
 
@@ -129,6 +132,8 @@ export class Ways {
   left() {
     clearInterval(this.#looking);
     this.#looking = undefined;
+    clearTimeout(this.#missing);
+    this.#missing = undefined;
     for (const way of /** @type {Way[]} */ (['forwarded', 'direct'])) this.#drop(way);
     this.#people = [];
     this.#wanted = 'mixed';
@@ -159,8 +164,31 @@ export class Ways {
     if (way === 'mixed') return;
     for (const { id } of this.#people) {
       const offers = way === 'forwarded' || this.#me < id;
-      if (offers && !this.#links[way].has(id)) this.#open(way, id);
+      if (this.#links[way].has(id)) continue;
+      if (offers) this.#open(way, id);
+      else this.#missing ??= setTimeout(() => this.#miss(), MISSED_MS);
     }
+  }
+
+  /** Asks those for an offer who have made none. */
+  #miss() {
+    this.#missing = undefined;
+    if (this.#wanted !== 'direct') return;
+    for (const { id } of this.#people) if (!(this.#me < id) && !this.#links.direct.has(id)) this.#say(id, { kind: 'again' });
+    this.#connect();
+  }
+
+  /** Introductions that have not come to their end: what is said in them is not brought any more. */
+  #forget() {
+    for (const [id, link] of this.#links.direct) if (link instanceof Direct && !link.stands) this.#cut(this.#links.direct, id, link);
+  }
+
+  /**
+   * @param {string} to
+   * @param {import('./protocol.js').Signal} signal
+   */
+  #say(to, signal) {
+    this.#setup.ask({ type: 'relay', to, signal }).catch(() => {}); // Then nothing comes, which is noticed.
   }
 
   /**
@@ -197,7 +225,7 @@ export class Ways {
       offers: this.#me < id,
       iceServers: this.#setup.iceServers(),
       tracks: this.#setup.tracks(),
-      send: (signal) => void this.#setup.ask({ type: 'relay', to: id, signal }).catch(() => {}), // Then nothing comes, which is noticed.
+      send: (signal) => this.#say(id, signal),
       failed,
     });
     links.set(id, link);

@@ -115,6 +115,7 @@ impl Client {
             session: None,
             // Under the policy of one common mix it is to cost no encoder of its own.
             overlay: true,
+            direct: false,
             quality: entry.quality,
         };
         let AckResult::Joined(joined) = session.request(join).await? else {

@@ -83,6 +83,8 @@ pub enum Event {
         video: bool,
         /// Wants a picture that is taller than wide.
         portrait: bool,
+        /// Agrees that media goes from person to person.
+        direct: bool,
     },
     /// Somebody is gone, however that came about.
     Left {

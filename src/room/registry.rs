@@ -11,8 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::error::Elapsed;
 
 use crate::clock;
-use crate::id::{DisplayName, OutputId, ParticipantId, RoomName, SessionKey};
-use crate::media::Quality;
+use crate::id::{DisplayName, OutputId, ParticipantId, RoomName};
 use crate::peer;
 use crate::room::actor::{Answer, Command, Handle, Join, NOTICES, Room, Summary};
 use crate::room::cost::Full;
@@ -26,6 +25,8 @@ use crate::room::talk::{Refusal, Say, refuse};
 use crate::room::wiring::Context;
 use crate::signalling::{ErrorCode, Message, Person};
 use crate::stats::Counted;
+
+pub use crate::room::actor::Admission;
 
 /// All rooms.
 pub struct Registry {
@@ -61,30 +62,6 @@ struct Open {
     generation: u64,
     handle: Handle,
     task: JoinHandle<()>,
-}
-
-/// Who wants to come in.
-pub struct Admission {
-    /// Shown to the others.
-    pub name: DisplayName,
-    /// Only watches.
-    pub view: bool,
-    /// Microphone on.
-    pub audio: bool,
-    /// Camera on.
-    pub video: bool,
-    /// Wants a portrait picture.
-    pub portrait: bool,
-    /// Who this is across connections.
-    pub session: Option<SessionKey>,
-    /// May moderate.
-    pub host: bool,
-    /// Can lay their own picture over their own tile.
-    pub overlay: bool,
-    /// Who they were while they waited to be let in.
-    pub ticket: Option<ParticipantId>,
-    /// What they wish to get at most.
-    pub quality: Quality,
 }
 
 /// Why nobody comes in.
@@ -173,16 +150,7 @@ impl Registry {
             let (reply, welcome) = oneshot::channel();
             let join = Join {
                 id,
-                name: admission.name.clone(),
-                view: admission.view,
-                audio: admission.audio,
-                video: admission.video,
-                portrait: admission.portrait,
-                session: admission.session.clone(),
-                host: admission.host,
-                overlay: admission.overlay,
-                ticket: admission.ticket,
-                quality: admission.quality,
+                admission: admission.clone(),
                 notices,
             };
             let command = Command::Join { join, reply };
@@ -347,6 +315,7 @@ impl Registry {
                 audio: true,
                 video: true,
                 portrait: false,
+                direct: false,
             };
             state.apply(clock::now(), joined);
         }
@@ -504,6 +473,7 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::Quality;
     use crate::mix::plan::MixEvent;
     use crate::room::cost::{Ledger, Prices};
     use crate::room::wiring::MediaEvent;
@@ -538,6 +508,7 @@ mod tests {
             session: None,
             host: false,
             overlay: false,
+            direct: false,
             ticket: None,
             quality: Quality::Auto,
         };

@@ -412,6 +412,7 @@ mod tests {
                 audio: true,
                 video: true,
                 portrait: false,
+                direct: false,
             };
             let view = View {
                 downlink: Some(downlink(n)),

@@ -126,3 +126,62 @@ meeting('mesh: media goes from page to page, and comes back to the server when i
   await seesEach(red, ['green']);
   await hears(green, ['red']);
 });
+
+// Somebody who only watches needs the server's media, so a mesh waits until they are gone.
+async function looksIn({ page }, room, ms) {
+  await page.evaluate(async ([room, stay]) => {
+    const url = new URL(`/api/rooms/${room}/ws`, location.href);
+    url.protocol = 'ws';
+    const socket = new WebSocket(url);
+    await new Promise((resolve) => { socket.onopen = resolve; });
+    socket.send(JSON.stringify({ id: 1, type: 'join', view: true }));
+    await new Promise((resolve) => { socket.onmessage = ({ data }) => JSON.parse(data).type === 'ack' && resolve(null); });
+    await new Promise((resolve) => setTimeout(resolve, stay));
+    socket.send(JSON.stringify({ id: 2, type: 'leave' }));
+  }, [room.name, ms]);
+}
+
+meeting('mesh: whoever looks in, however briefly, does not leave two pages apart', async (room) => {
+  const red = await room.enter('red', { direct: 1 });
+  await configure(room, { topology: 'mesh' });
+  const green = await room.enter('green', { direct: 1 });
+  for (const ms of [0, 60, 250, 800, 30, 500]) {
+    // Also while they are being introduced, so nothing is waited for but the last.
+    await looksIn(red, room, ms);
+    if (ms !== 60) continue;
+    await seesEach(red, ['green']);
+    await seesEach(green, ['red']);
+  }
+  await seesEach(red, ['green']);
+  await seesEach(green, ['red']);
+  for (const one of [red, green]) {
+    await until(`${one.colour} has it directly`, () => one.page.evaluate(() => document.body.dataset.topology === 'mesh' && document.body.dataset.downlink === 'direct'));
+  }
+  await hears(red, ['green']);
+  await hears(green, ['red']);
+  await gets(red, 1);
+  await gets(green, 1);
+});
+
+meeting('mesh: who comes while others are being introduced interrupts nobody', async (room) => {
+  const red = await room.enter('red', { direct: 1 });
+  await configure(room, { topology: 'mesh' });
+  let others = [];
+  for (const ms of [0, 100, 0]) {
+    for (const one of others) await one.close();
+    others = await Promise.all([
+      room.enter('green', { direct: 1 }),
+      new Promise((resolve) => setTimeout(resolve, ms)).then(() => room.enter('blue', { direct: 1 })),
+    ]);
+    await until('everybody has everybody directly', async () => {
+      for (const one of [red, ...others]) {
+        assert.equal(await one.page.evaluate(() => document.body.dataset.downlink), 'direct');
+        assert.equal((await one.gallery()).filter(({ shown }) => shown).length, 2, `${one.colour}'s pictures`);
+      }
+    });
+  }
+  const [green, blue] = others;
+  await seesEach(red, ['green', 'blue']);
+  await seesEach(green, ['red', 'blue']);
+  await seesEach(blue, ['red', 'green']);
+});

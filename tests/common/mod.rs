@@ -58,6 +58,7 @@ pub fn watch() -> Command {
         portrait: false,
         session: None,
         overlay: false,
+        direct: false,
         quality: Quality::Auto,
     }
 }

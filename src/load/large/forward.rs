@@ -114,6 +114,7 @@ impl Taker {
             portrait: false,
             session: None,
             overlay: true,
+            direct: false,
             quality: Quality::Auto,
         };
         let AckResult::Joined(_) = session.request(join).await? else {

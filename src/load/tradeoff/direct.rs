@@ -102,6 +102,7 @@ impl Direct {
             portrait: false,
             session: None,
             overlay: true,
+            direct: true,
             quality: Quality::Auto,
         };
         let AckResult::Joined(joined) = session.request(join).await? else {
@@ -123,14 +124,6 @@ impl Direct {
             next: Default::default(),
         });
         let hearing = tokio::spawn(hear(shared.clone(), notices));
-        let agrees = Command::View {
-            layout: None,
-            overlay: None,
-            portrait: None,
-            downlink: None,
-            direct: Some(true),
-        };
-        shared.session.request(agrees).await?;
         Ok(Self {
             participant: joined.participant,
             shared,
@@ -254,6 +247,8 @@ impl Shared {
                     None => Ok(()),
                 }
             }
+            // What was offered stands until they are gone.
+            Signal::Again {} => Ok(()),
             Signal::Candidate { candidate, .. } => {
                 // Those of whoever offers are not needed: this side only answers their checks.
                 if let Some(trickled) = lock(&self.answers).get_mut(&from) {

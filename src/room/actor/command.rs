@@ -154,10 +154,9 @@ pub enum Command {
     Shutdown,
 }
 
-/// Somebody who wants in.
-pub struct Join {
-    /// Never used before in this process.
-    pub id: ParticipantId,
+/// Who wants to come in, and how.
+#[derive(Debug, Clone)]
+pub struct Admission {
     /// Shown to the others.
     pub name: DisplayName,
     /// Only watches.
@@ -174,10 +173,20 @@ pub struct Join {
     pub host: bool,
     /// Can lay their own picture over their own tile.
     pub overlay: bool,
+    /// Agrees that media goes from person to person.
+    pub direct: bool,
     /// Who they were while they waited to be let in.
     pub ticket: Option<ParticipantId>,
     /// What they wish to get at most.
     pub quality: Quality,
+}
+
+/// Somebody who wants in.
+pub struct Join {
+    /// Never used before in this process.
+    pub id: ParticipantId,
+    /// As whom.
+    pub admission: Admission,
     /// Where messages to them go.
     pub notices: mpsc::Sender<Message>,
 }

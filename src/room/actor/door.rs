@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
-use super::{Answer, Command, Join, Member, Room, Welcome};
+use super::{Admission, Answer, Command, Join, Member, Room, Welcome};
 use crate::clock;
 use crate::id::{ParticipantId, SessionKey};
 use crate::media::Quality;
@@ -24,17 +24,24 @@ const SETTLED: Duration = Duration::from_secs(10);
 
 impl Room {
     pub(super) fn join(&mut self, join: Join, reply: oneshot::Sender<Result<Answer, Refusal>>) {
-        let id = join.id;
-        let admitted = join.ticket.is_some_and(|id| self.waiting.spend(id));
+        let Join {
+            id,
+            admission,
+            notices,
+        } = join;
+        let admitted = admission.ticket.is_some_and(|id| self.waiting.spend(id));
         let entry = match admitted {
             true => Ok(Entry::Open),
-            false => self.talk.floor.admits(join.session.as_ref(), join.host),
+            false => self
+                .talk
+                .floor
+                .admits(admission.session.as_ref(), admission.host),
         };
         match entry {
             Ok(Entry::Open) => {}
             Ok(Entry::Wait) => {
                 // Who asked may be gone before the answer; then a leave follows.
-                let _ = reply.send(self.wait(join).map(|()| Answer::Wait));
+                let _ = reply.send(self.wait(id, admission, notices).map(|()| Answer::Wait));
                 return;
             }
             Err(refusal) => {
@@ -44,27 +51,28 @@ impl Room {
         }
         let mut event = Event::Joined {
             id,
-            name: join.name,
-            view: join.view,
-            audio: join.audio,
-            video: join.video,
-            portrait: join.portrait,
+            name: admission.name,
+            view: admission.view,
+            audio: admission.audio,
+            video: admission.video,
+            portrait: admission.portrait,
+            direct: admission.direct,
         };
         let view = View {
-            overlay: join.overlay.then_some(true),
-            quality: (join.quality != Quality::default()).then_some(join.quality),
+            overlay: admission.overlay.then_some(true),
+            quality: (admission.quality != Quality::default()).then_some(admission.quality),
             ..View::default()
         };
-        if let Err(full) = self.fits(join.session.as_ref(), &event, view) {
+        if let Err(full) = self.fits(admission.session.as_ref(), &event, view) {
             tracing::warn!(room = %self.name, %full, "somebody was not let in");
             let refusal = refuse(ErrorCode::NoRoom, &full.to_string());
             let _ = reply.send(Err(refusal));
             return;
         }
-        let (host, only_watches) = (join.host, join.view);
-        if let Some(before) = self
-            .talk
-            .enter(clock::now(), id, join.session, host, only_watches)
+        let (host, only_watches) = (admission.host, admission.view);
+        if let Some(before) =
+            self.talk
+                .enter(clock::now(), id, admission.session, host, only_watches)
         {
             self.dismiss(before, ByeReason::Replaced);
         }
@@ -77,7 +85,7 @@ impl Room {
         let uplink = Arc::new(Uplink::new(tell, Arc::default()));
         let participants = &self.context.stats.participants;
         let member = Member {
-            notices: join.notices,
+            notices,
             connected: false,
             away: false,
             terse: false,
@@ -109,13 +117,18 @@ impl Room {
         }
     }
 
-    fn wait(&mut self, join: Join) -> Result<(), Refusal> {
+    fn wait(
+        &mut self,
+        id: ParticipantId,
+        admission: Admission,
+        notices: mpsc::Sender<Message>,
+    ) -> Result<(), Refusal> {
         let waiter = Waiter {
-            name: join.name,
-            session: join.session,
-            notices: join.notices,
+            name: admission.name,
+            session: admission.session,
+            notices,
         };
-        if let Some(before) = self.waiting.come(join.id, waiter)? {
+        if let Some(before) = self.waiting.come(id, waiter)? {
             let reason = ByeReason::Replaced;
             // Nobody listens there any more, as like as not.
             let _ = before.notices.try_send(Message::Bye { reason });

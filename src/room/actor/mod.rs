@@ -41,7 +41,7 @@ use crate::room::wiring::{Context, Wiring};
 use crate::signalling::{ByeReason, ErrorCode, Message};
 use crate::stats::Counted;
 
-pub use self::command::{Answer, Command, Handle, Join, Summary, Welcome};
+pub use self::command::{Admission, Answer, Command, Handle, Join, Summary, Welcome};
 
 /// Events a room may be behind. Floods are coalesced before they get here (keyframe requests,
 /// levels), so a full inbox means a room that hangs.

@@ -24,6 +24,7 @@ impl State {
                 audio,
                 video,
                 portrait,
+                direct,
             } => {
                 let others = self.people.values().filter(|person| !person.view);
                 let person = Person {
@@ -39,7 +40,7 @@ impl State {
                     line: Tier::High,
                     apart: false,
                     downlink: Downlink::Mixed,
-                    direct: false,
+                    direct,
                     takes: BTreeSet::new(),
                     taken: BTreeMap::new(),
                     layered: false,

@@ -42,6 +42,7 @@ struct Ask {
     portrait: bool,
     session: Option<SessionKey>,
     overlay: bool,
+    direct: bool,
     quality: Quality,
 }
 
@@ -59,6 +60,7 @@ impl<L: Line> Session<L> {
                 portrait,
                 session,
                 overlay,
+                direct,
                 quality,
             } => {
                 let admission = Ask {
@@ -69,6 +71,7 @@ impl<L: Line> Session<L> {
                     portrait,
                     session,
                     overlay,
+                    direct,
                     quality,
                 };
                 self.join(admission, codec, token.as_deref()).await
@@ -199,6 +202,7 @@ impl<L: Line> Session<L> {
             session: session.clone(),
             host: self.app.authority.hosts(&self.room, token),
             overlay: ask.overlay,
+            direct: ask.direct,
             ticket: self.wait.as_ref().map(Wait::ticket),
             quality: ask.quality,
         };

@@ -250,6 +250,7 @@ fn admission(
         session: wishes.session.clone(),
         host: app.authority.hosts(room, token),
         overlay: false,
+        direct: false,
         ticket: None,
         quality: wishes.quality,
     })
