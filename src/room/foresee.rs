@@ -92,6 +92,7 @@ mod tests {
                 audio: true,
                 video: true,
                 portrait: false,
+                direct: false,
             };
             state.apply(MediaTime(0), event);
             let view = View {
