@@ -454,16 +454,26 @@ pub enum Message {
 pub enum Signal {
     /// A session description that asks.
     Offer {
+        /// Another number for each offer to the same page. Whatever else is said of the connection
+        /// carries it, and what is said of another one is not for this one.
+        #[serde(default)]
+        introduction: u32,
         /// RFC 8866 text.
         sdp: String,
     },
     /// A session description that answers.
     Answer {
+        /// Of the offer.
+        #[serde(default)]
+        introduction: u32,
         /// RFC 8866 text.
         sdp: String,
     },
     /// An ICE candidate (RFC 8839); an empty string ends them.
     Candidate {
+        /// Of the offer.
+        #[serde(default)]
+        introduction: u32,
         /// `candidate:…`.
         candidate: String,
         /// Which m-line it belongs to.

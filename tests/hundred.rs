@@ -112,14 +112,26 @@ async fn a_hundred_are_fed_by_as_many_encoders_as_there_are_mixes() {
     for (n, viewer) in viewers.iter().enumerate() {
         assert_eq!(viewer.ended(), None);
         let counts = viewer.receiver().counts(now);
-        let (pictures, sounds) = (counts.pictures as f64, counts.audio_packets as f64);
+        let pictures = counts.pictures as f64;
         // 20 and 10 a second, of which a busy machine may halve the rate of the mix.
         let least = if n % AT_ONCE == 0 { 9.0 } else { 4.5 };
         assert!(
             pictures / seconds >= least,
             "{n}: {pictures} in {seconds} s"
         );
-        assert!(sounds / seconds >= 48.0, "{n}: {sounds} in {seconds} s");
+    }
+    // Sound is never given up: what a busy machine brings late is there all the same.
+    let wanted = (COUNTED.as_millis() / 20) as u64;
+    for (n, viewer) in viewers.iter().enumerate() {
+        let all = async {
+            while viewer.receiver().counts(clock::now()).audio_packets < wanted {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        // A second of patience for each second that is waited for; there is a packet every 20 ms.
+        let came = tokio::time::timeout(COUNTED, all).await;
+        let counts = viewer.receiver().counts(clock::now());
+        assert!(came.is_ok(), "{n}: {} of {wanted}", counts.audio_packets);
         assert_eq!(counts.lost, 0, "{n}");
     }
     server.stop().await;

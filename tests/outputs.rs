@@ -36,6 +36,18 @@ async fn next(output: &mut Output) -> Result<Item, Ended> {
     item.expect("in time")
 }
 
+/// A packet every 20 ms: none is missing but where the mix itself was kept from working for longer than
+/// a jitter buffer bridges, which it counts.
+fn assert_gapless(server: &Server, sounds: &[MediaTime]) {
+    let uneven = |pair: &&[MediaTime]| pair[1].since(pair[0]) != Duration::from_millis(20);
+    let holes = sounds.windows(2).filter(uneven).count();
+    let skipped = server.dropped("audio_ticks") as usize;
+    assert!(
+        holes <= skipped,
+        "{skipped} ticks were left out: {sounds:?}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn outputs_share_an_encoder_and_end_with_the_room() {
     let server = Server::start("").await;
@@ -71,8 +83,7 @@ async fn outputs_share_an_encoder_and_end_with_the_room() {
         assert!(apart <= Duration::from_millis(2_200), "{apart:?}");
     }
     assert!(sounds.len() > 20);
-    let even = |pair: &[MediaTime]| pair[1].since(pair[0]) == Duration::from_millis(20);
-    assert!(sounds.windows(2).all(even), "{sounds:?}");
+    assert_gapless(&server, &sounds);
     assert!(matches!(next(&mut third).await, Ok(Item::Audio(_))));
     assert_eq!(server.metric("quilt_encoders{kind=\"video\"}"), 1.0);
     assert_eq!(server.metric("quilt_encoders{kind=\"audio\"}"), 1.0);
@@ -130,8 +141,7 @@ async fn one_that_does_not_keep_up_ends_alone_and_says_why() {
             sounds.push(audio.at);
         }
     }
-    let even = |pair: &[MediaTime]| pair[1].since(pair[0]) == Duration::from_millis(20);
-    assert!(sounds.windows(2).all(even), "{sounds:?}");
+    assert_gapless(&server, &sounds);
     let mut got = 0;
     let ended = loop {
         match next(&mut slow).await {

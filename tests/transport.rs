@@ -15,7 +15,7 @@ use quilt::media::{
 };
 use quilt::peer::client::ClientOptions;
 use quilt::peer::{Options, State};
-use support::{Log, Pair, close, contiguous, engine, join, join_edited, vp8, without};
+use support::{Log, Pair, close, contiguous, engine, freed, join, join_edited, vp8, without};
 
 fn picture(codec: VideoCodec, at: MediaTime, keyframe: bool, payloads: u8) -> Arc<EncodedPicture> {
     Arc::new(EncodedPicture {
@@ -145,7 +145,7 @@ async fn media_both_ways(codec: VideoCodec) {
         .until("a keyframe request", |log| log.keyframe_requests >= 1)
         .await;
     close(pair).await;
-    assert_eq!(engine.load(), (0, 0));
+    freed(&engine).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -228,7 +228,7 @@ async fn ice_restarts_on_the_shared_port() {
     assert!(!pair.peer_log.log().states.contains(&State::Closed));
     assert_eq!(engine.load().0, 1);
     close(pair).await;
-    assert_eq!(engine.load(), (0, 0));
+    freed(&engine).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -255,7 +255,7 @@ async fn tcp_serves_those_without_udp() {
         .await;
     contiguous(&log);
     close(pair).await;
-    assert_eq!(engine.load(), (0, 0));
+    freed(&engine).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -302,7 +302,7 @@ async fn strangers_do_not_hinder_joins() {
     }
     stop.send(()).unwrap();
     assert_eq!(sprayer.await.unwrap(), 0, "a stranger is not answered");
-    assert_eq!(engine.load(), (0, 0));
+    freed(&engine).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -390,7 +390,7 @@ async fn a_client_that_vanishes_is_noticed() {
         log.states,
         [State::Connected, State::Disconnected, State::Closed]
     );
-    assert_eq!(engine.load(), (0, 0));
+    freed(&engine).await;
     assert!(pair.peer.renegotiate("v=0").await.is_err());
 }
 
@@ -405,7 +405,7 @@ async fn dropping_the_last_handle_closes() {
     let (client, log) = (pair.client, pair.peer_log);
     drop(pair.peer);
     log.state(State::Closed).await;
-    assert_eq!(engine.load(), (0, 0));
+    freed(&engine).await;
     client.close().await;
 }
 
@@ -460,7 +460,7 @@ async fn bad_offers_are_named_and_leave_nothing_behind() {
         .await;
     close(pair).await;
     client.close().await;
-    assert_eq!(engine.load(), (0, 0));
+    freed(&engine).await;
 }
 
 /// Cuts and swaps of a real offer: whatever happens, it is an error or an answer.
@@ -491,6 +491,6 @@ async fn mangled_offers_never_panic() {
             }
         }
     }
-    assert_eq!(engine.load(), (0, 0));
+    freed(&engine).await;
     client.close().await;
 }

@@ -46,14 +46,16 @@ export class Chat {
       event.preventDefault();
       const text = this.#input.value.trim();
       if (text === '') return;
+      // Free at once: who writes on does not wait for what is on its way.
+      this.#input.value = '';
+      this.#input.focus();
       try {
         await send(text, this.#to.value || undefined);
-        this.#input.value = '';
         this.#complain(null);
       } catch (error) {
+        this.#input.value ||= text;
         this.#complain(inWords(error));
       }
-      this.#input.focus();
     });
     this.#input.addEventListener('keydown', (event) => {
       // While a word is being composed (Korean, Japanese, …) Enter ends the word.

@@ -19,6 +19,9 @@ import { encoding } from './uplink.js';
 /** So long an introduction may take, ms: checks through two home routers need some seconds. */
 const PATIENCE_MS = 8_000;
 
+/** Every offer has a number of its own: what is said of one that was given up is not for the next. */
+let introductions = 0;
+
 /** @implements {Link} */
 export class Direct {
   key = freshKey();
@@ -29,6 +32,8 @@ export class Direct {
   /** One after the other, as they came. @type {Promise<void>} */
   #work = Promise.resolve();
   #tracks;
+  /** Of the offer; the offering page counts. */
+  #introduction = 0;
   /** @type {number | undefined} */
   #deadline;
 
@@ -41,7 +46,7 @@ export class Direct {
     const pc = this.#pc = new RTCPeerConnection({ iceServers: setup.iceServers, bundlePolicy: 'max-bundle' });
     pc.onicecandidate = ({ candidate }) => {
       if (candidate?.component === 'rtcp') return;
-      setup.send({ kind: 'candidate', candidate: candidate?.candidate ?? '', mid: candidate?.sdpMid ?? '0' });
+      setup.send({ kind: 'candidate', introduction: this.#introduction, candidate: candidate?.candidate ?? '', mid: candidate?.sdpMid ?? '0' });
     };
     pc.onconnectionstatechange = () => {
       clearTimeout(this.#deadline);
@@ -101,18 +106,21 @@ export class Direct {
 
   async #offer() {
     const pc = this.#pc;
+    this.#introduction = ++introductions;
     const audio = pc.addTransceiver('audio', { direction: 'sendrecv' });
     const video = pc.addTransceiver('video', { direction: 'sendrecv', sendEncodings: [encoding('camera', null, 0)] });
     this.#adopt({ audio, video });
     await this.#replace();
     await pc.setLocalDescription();
-    this.#setup.send({ kind: 'offer', sdp: pc.localDescription?.sdp ?? '' });
+    this.#setup.send({ kind: 'offer', introduction: this.#introduction, sdp: pc.localDescription?.sdp ?? '' });
   }
 
   /** @param {Signal} signal */
   async #heard(signal) {
     const pc = this.#pc;
     if (signal.kind === 'again') return; // Then there would be another link.
+    if (signal.kind === 'offer') this.#introduction ||= signal.introduction;
+    if (signal.introduction !== this.#introduction) return;
     if (signal.kind === 'candidate') {
       // One that cannot be used is one path less.
       await pc.addIceCandidate({ candidate: signal.candidate, sdpMid: signal.mid }).catch(() => {});
@@ -128,7 +136,7 @@ export class Direct {
     this.#adopt({ audio, video });
     await this.#replace();
     await pc.setLocalDescription();
-    this.#setup.send({ kind: 'answer', sdp: pc.localDescription?.sdp ?? '' });
+    this.#setup.send({ kind: 'answer', introduction: this.#introduction, sdp: pc.localDescription?.sdp ?? '' });
   }
 
   /** @param {Record<Kind, RTCRtpTransceiver>} transceivers */

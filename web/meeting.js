@@ -84,13 +84,13 @@ const LEAVE_MS = 1_000;
 const STEADY_MS = 10_000;
 
 /**
- * How long to wait before the next attempt: doubling from half a second to ten, with some chance
+ * How long to wait before the next attempt: doubling from half a second to five, with some chance
  * in it so that a whole meeting does not knock at a restarted server in the same instant.
  * @param {number} failures In a row, from 0.
  * @param {number} chance From 0 to 1.
  */
 export function backoff(failures, chance) {
-  return Math.min(10_000, 500 * 2 ** failures) * (0.75 + 0.5 * chance);
+  return Math.min(5_000, 500 * 2 ** failures) * (0.75 + 0.5 * chance);
 }
 
 /** Notices that have words in the reader's language. @type {Record<string, import('./i18n.js').Key>} */
@@ -188,9 +188,9 @@ export class Meeting {
     if (!this.#connection || !this.#signalling) return;
     await this.#wantQuality();
     if (options.view) return;
-    const { audio, video } = this.#wants();
     await this.#connection.replace('audio', this.#voice());
     await this.#replaceVideo(this.#connection);
+    const { audio, video } = this.#wants(); // As it is by now.
     const told = JSON.stringify({ audio, video });
     if (told === this.#told) return;
     this.#told = told;

@@ -79,7 +79,7 @@
  *   | { type: 'ping' }
  *   | { type: 'leave' }} Command
  *
- * @typedef {{ kind: 'offer' | 'answer', sdp: string } | { kind: 'candidate', candidate: string, mid: string } | { kind: 'again' }} Signal What two pages say to each other.
+ * @typedef {{ kind: 'offer' | 'answer', introduction: number, sdp: string } | { kind: 'candidate', introduction: number, candidate: string, mid: string } | { kind: 'again' }} Signal What two pages say to each other.
  *
  * @typedef {'thumbs' | 'clap' | 'heart' | 'laugh' | 'wow' | 'party'} Reaction
  * @typedef {'mute' | 'unmute' | 'lower' | 'host' | 'pin' | 'unpin' | 'remove' | 'lock' | 'unlock' | 'end' | 'hold' | 'unhold' | 'admit' | 'refuse'} Act

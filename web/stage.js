@@ -7,6 +7,8 @@ export class Stage {
   #video = find('#mix', HTMLVideoElement);
   #hint = find('#stage-hint', HTMLElement);
   #start = find('#start-sound', HTMLButtonElement);
+  /** Said in place of the picture while nothing is waited for. @type {string | null} */
+  #only = null;
 
   constructor() {
     this.#start.addEventListener('click', () => {
@@ -29,8 +31,9 @@ export class Stage {
    * @param {string | null} text
    */
   wait(text) {
-    this.#hint.textContent = text ?? '';
-    this.#hint.hidden = text === null;
+    const shown = text ?? this.#only;
+    this.#hint.textContent = shown ?? '';
+    this.#hint.hidden = shown === null;
   }
 
   /**
@@ -39,7 +42,8 @@ export class Stage {
    */
   only(text) {
     this.#video.classList.toggle('blank', text !== null);
-    this.wait(text);
+    this.#only = text;
+    this.wait(null);
   }
 
   /**
@@ -61,6 +65,7 @@ export class Stage {
     this.#video.srcObject = null;
     this.#video.classList.remove('blank');
     this.#start.hidden = true;
+    this.#only = null;
     this.wait(null);
   }
 

@@ -35,9 +35,10 @@ export class Taken {
   /**
    * @param {string} from Whose.
    * @param {(command: import('./protocol.js').Command) => Promise<any>} ask
+   * @param {() => void} taken The server knows of it.
    * @param {() => void} failed Nothing comes of it, or not any more.
    */
-  constructor(from, ask, failed) {
+  constructor(from, ask, taken, failed) {
     const pc = this.#pc;
     this.#audio = pc.addTransceiver('audio', { direction: 'recvonly' }).receiver;
     this.#video = pc.addTransceiver('video', { direction: 'recvonly' }).receiver;
@@ -47,17 +48,19 @@ export class Taken {
       if (pc.connectionState === 'failed') failed();
       if (pc.connectionState === 'disconnected') this.#trouble = setTimeout(failed, TROUBLE_MS);
     };
-    this.#open(from, ask).catch(failed);
+    this.#open(from, ask, taken).catch(failed);
   }
 
   /**
    * @param {string} from
    * @param {(command: import('./protocol.js').Command) => Promise<any>} ask
+   * @param {() => void} taken
    */
-  async #open(from, ask) {
+  async #open(from, ask, taken) {
     await this.#pc.setLocalDescription();
     // The server is reached by its own candidates, and learns ours from the checks.
     const { sdp } = await ask({ type: 'take', from, sdp: this.#pc.localDescription?.sdp ?? '' });
+    taken();
     await this.#pc.setRemoteDescription({ type: 'answer', sdp });
   }
 

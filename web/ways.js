@@ -141,6 +141,12 @@ export class Ways {
     this.#become('mixed');
   }
 
+  /** The server keeps no size of whom it does not know to be taken. */
+  #taken() {
+    this.#sizes = '';
+    this.#resized();
+  }
+
   /** Tells how large the others are shown, which says how much of them is worth sending. */
   #resized() {
     this.#sizing ??= setTimeout(() => {
@@ -221,7 +227,7 @@ export class Ways {
       else setTimeout(() => this.#arrange(), AGAIN_MS);
     };
     /** @type {Link} */
-    const link = way === 'forwarded' ? new Taken(id, this.#setup.ask, failed) : new Direct({
+    const link = way === 'forwarded' ? new Taken(id, this.#setup.ask, () => this.#taken(), failed) : new Direct({
       offers: this.#me < id,
       iceServers: this.#setup.iceServers(),
       tracks: this.#setup.tracks(),

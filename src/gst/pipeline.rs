@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_drop_does_not_wait_for_the_pipeline() {
-        let pipeline = launch("fakesrc ! identity sleep-time=500000 ! fakesink sync=false");
+        let pipeline = launch("fakesrc ! identity sleep-time=3000000 ! fakesink sync=false");
         let weak = pipeline.inner().downgrade();
         let sink = pipeline.inner().clone();
         pipeline.play().unwrap();

@@ -186,11 +186,19 @@ pub struct Taker {
     /// Of who takes it.
     traffic: Arc<peer::Traffic>,
     tell: Box<dyn Fn(News) + Send + Sync>,
-    replaced: AtomicBool,
+    stay: Mutex<Stay>,
     /// The copy of the picture that is to be sent on, and the one that is.
     layer: AtomicU8,
     sends: AtomicU8,
     peer: Mutex<WeakPeer>,
+}
+
+/// Whether the end of a taker's connection means something.
+#[derive(Debug, Default)]
+struct Stay {
+    /// Another one takes its place.
+    replaced: bool,
+    over: bool,
 }
 
 /// What a taker's connection tells.
@@ -222,16 +230,30 @@ impl Taker {
             id,
             traffic,
             tell,
-            replaced: AtomicBool::new(false),
+            stay: Mutex::default(),
             layer: AtomicU8::new(Layer::Whole as u8),
             sends: AtomicU8::new(Layer::Whole as u8),
             peer: Mutex::default(),
         })
     }
 
-    /// Another connection has taken its place: its end means nothing.
+    /// Another connection takes its place: its end means nothing, from before the room hears of the
+    /// other one, whose beginning it would undo.
     pub fn replaced(&self) {
-        self.replaced.store(true, Ordering::Release);
+        self.stay().replaced = true;
+    }
+
+    /// The other one has come to nothing.
+    pub fn stays(&self) {
+        let mut stay = self.stay();
+        stay.replaced = false;
+        if stay.over {
+            (self.tell)(News::Gone);
+        }
+    }
+
+    fn stay(&self) -> MutexGuard<'_, Stay> {
+        self.stay.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From now on the connection carries it.
@@ -312,9 +334,13 @@ impl peer::Uplink for Taker {
     }
 
     fn state(&self, state: peer::State) {
-        let over = matches!(state, peer::State::Closed | peer::State::CutOff);
-        if over && !self.replaced.load(Ordering::Acquire) {
-            (self.tell)(News::Gone);
+        if matches!(state, peer::State::Closed | peer::State::CutOff) {
+            // Told under the lock: nobody is replaced in between.
+            let mut stay = self.stay();
+            stay.over = true;
+            if !stay.replaced {
+                (self.tell)(News::Gone);
+            }
         }
     }
 

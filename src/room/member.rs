@@ -88,6 +88,25 @@ impl Member {
     /// same one before is not touched then.
     pub async fn take(&mut self, from: ParticipantId, sdp: &str) -> Result<String, NotTaken> {
         let offer = OneWay::read(sdp, Way::Receives).map_err(peer::Error::from)?;
+        let before = self.taken.get(&from).map(|(_, taker)| taker.clone());
+        before.iter().for_each(|before| before.replaced());
+        let taken = self.take_instead(from, &offer).await;
+        match (&taken, &before) {
+            (Err(_), Some(before)) => before.stays(),
+            (Err(NotTaken::Failed(_)), None) => {
+                let _ = self.room.send(Command::Drop { id: self.id, from }).await;
+            }
+            _ => {}
+        }
+        taken
+    }
+
+    /// Whatever was taken before, which closes by itself.
+    async fn take_instead(
+        &mut self,
+        from: ParticipantId,
+        offer: &OneWay,
+    ) -> Result<String, NotTaken> {
         let (reply, uplink) = oneshot::channel();
         let id = self.id;
         let _ = self.room.send(Command::Take { id, from, reply }).await;
@@ -108,20 +127,9 @@ impl Member {
         let traffic = self.uplink.as_ref().map(|own| own.traffic().clone());
         let taker = Taker::new(id, uplink, traffic.unwrap_or_default(), tell);
         let (uplink, sdp) = (taker.clone(), offer.text());
-        let (peer, answer) = match self.engine.accept(&sdp, options, uplink).await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                if !self.taken.contains_key(&from) {
-                    let _ = self.room.send(Command::Drop { id, from }).await;
-                }
-                return Err(error.into());
-            }
-        };
+        let (peer, answer) = self.engine.accept(&sdp, options, uplink).await?;
         taker.play(&peer);
-        if let Some((_, before)) = self.taken.insert(from, (peer, taker)) {
-            // Its connection closes by itself.
-            before.replaced();
-        }
+        self.taken.insert(from, (peer, taker));
         Ok(answer)
     }
 

@@ -359,6 +359,7 @@ impl Registry {
                     .stage_size
                     .is_none_or(|size| summary.stage_size == size)
                 && change.waiting.is_none_or(|held| summary.waiting == held)
+                && change.topology.is_none_or(|way| summary.topology == way)
         };
         let summary = summary.wait_for(seen).await.ok()?.clone();
         Some(summary)

@@ -45,8 +45,8 @@ pub enum UplinkEvent {
     State(peer::State),
 }
 
-/// Where events go. Must not block.
-pub type Tell = Box<dyn Fn(UplinkEvent) + Send + std::marker::Sync>;
+/// Where events go; whether there was room for it. Must not block.
+pub type Tell = Box<dyn Fn(UplinkEvent) -> bool + Send + std::marker::Sync>;
 
 /// One participant's uplink.
 pub struct Uplink {
@@ -275,7 +275,7 @@ impl Uplink {
         let half = layer == Layer::Half;
         if self.decodes_half.swap(half, Ordering::AcqRel) != half {
             self.video.set(SlotState::Waiting(Vec::new()));
-            (self.tell)(UplinkEvent::Track(Kind::Video, self.source.codec()));
+            let _ = (self.tell)(UplinkEvent::Track(Kind::Video, self.source.codec()));
         }
     }
 
@@ -286,9 +286,9 @@ impl Uplink {
 
     /// Somebody who takes it waits for a keyframe. One in the inbox is enough.
     pub fn keyframe_awaited(&self, layer: Layer) {
-        if !self.keyframe_awaited[layer as usize].swap(true, Ordering::AcqRel) {
-            (self.tell)(UplinkEvent::KeyframeAwaited(layer));
-        }
+        tell_once(&self.keyframe_awaited[layer as usize], || {
+            (self.tell)(UplinkEvent::KeyframeAwaited(layer))
+        });
     }
 
     /// The room has asked for the keyframe; the next wish will be told again.
@@ -299,6 +299,14 @@ impl Uplink {
     /// The room has passed the keyframe request on; the next one will be told again.
     pub fn keyframe_passed_on(&self) {
         self.keyframe_asked.store(false, Ordering::Release);
+    }
+}
+
+/// Tells what need not be told again until it was dealt with. If there is no room for it now, the next
+/// one tells.
+fn tell_once(told: &AtomicBool, tell: impl FnOnce() -> bool) {
+    if !told.swap(true, Ordering::AcqRel) && !tell() {
+        told.store(false, Ordering::Release);
     }
 }
 
@@ -330,8 +338,8 @@ impl peer::Uplink for Uplink {
                 let begins = self.note(packet.level);
                 let rests = self.audio.packet(packet, audio::Decoder::push);
                 if begins && rests {
-                    self.said().told = true;
-                    (self.tell)(UplinkEvent::Voice);
+                    let told = (self.tell)(UplinkEvent::Voice);
+                    self.said().told = told;
                 }
             }
         }
@@ -371,9 +379,9 @@ impl peer::Uplink for Uplink {
 
     fn keyframe_requested(&self) {
         // One in the inbox is enough, however many are received.
-        if !self.keyframe_asked.swap(true, Ordering::AcqRel) {
-            (self.tell)(UplinkEvent::KeyframeRequested);
-        }
+        tell_once(&self.keyframe_asked, || {
+            (self.tell)(UplinkEvent::KeyframeRequested)
+        });
     }
 
     fn state(&self, state: peer::State) {
@@ -445,6 +453,7 @@ mod tests {
         let tell = Box::new(move |event| {
             assert!(matches!(event, UplinkEvent::Voice));
             *count.lock().expect("not poisoned") += 1;
+            true
         });
         let uplink = Uplink::new(tell, Arc::default());
         let send = |n, level| peer::Uplink::packet(&uplink, Kind::Audio, packet(n, level));

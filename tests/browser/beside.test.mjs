@@ -26,6 +26,11 @@ const carried = (person) => person.page.evaluate(async () => {
   return channels.reduce(([sent, received], one) => [sent + one.messagesSent, received + one.messagesReceived], [0, 0]);
 });
 
+const opened = (person) => person.page.evaluate(async () => {
+  const report = await window.probe.peers.at(-1).getStats();
+  return [...report.values()].some(({ type, state }) => type === 'data-channel' && state === 'open');
+});
+
 // Somebody with a script of their own, who opens channels as nobody should.
 async function opensChannels(room) {
   const socket = new WebSocket(`${location.origin.replace('http', 'ws')}/api/rooms/${room}/ws`);
@@ -82,9 +87,12 @@ meeting('chat goes by the data channel, and who opens other channels is refused'
   await sees(red, ['green']);
   await red.page.keyboard.press('c');
   await green.page.keyboard.press('c');
+  for (const one of [red, green]) await until(`${one.colour} has a channel`, () => opened(one));
   await write(red, 'by the channel');
   await until('green reads it', async () => (await log(green)).includes('by the channel'));
-  assert.deepEqual([await carried(red), await carried(green)], [[1, 2], [0, 1]], 'the line, and its acknowledgement');
+  await until('the line went by the channel, and its acknowledgement', async () => {
+    assert.deepEqual([await carried(red), await carried(green)], [[1, 2], [0, 1]]);
+  });
   await red.control('stats').click();
   await red.page.locator('#stats-more', { hasText: 'Data channel' }).waitFor();
   // Without the channel by the socket.

@@ -62,8 +62,10 @@ meeting('a phone held upright gets an upright picture', async (room) => {
   const red = await room.enter('red', {}, { size: PORTRAIT, upright: true });
   await room.enter('green');
   await sees(red, ['green']);
-  const { width, height } = await red.look();
-  assert.ok(height > width, `the mix is ${width}x${height}`);
+  await until('the mix is upright', async () => {
+    const { width, height } = await red.look();
+    assert.ok(height > width, `${width}x${height}`);
+  });
 });
 
 meeting('who only watches sees and hears all, and is not there for them', async (room) => {

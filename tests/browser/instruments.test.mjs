@@ -57,11 +57,14 @@ for (const [colour, size] of [['red', LANDSCAPE], ['yellow', LANDSCAPE], ['blue'
       const inner = size.height > size.width ? (360 * 360) / 640 : 640;
       assert.ok(Math.abs(box.width - 320 / inner) < 0.01, `the tile is ${box.width} wide`);
 
-      await until('the tone sounds', async () => (await person.listen())[colour] > -40);
-      const level = await person.listen();
-      for (const other of Object.keys(PEOPLE).filter((one) => one !== colour)) {
-        assert.ok(level[other] < level[colour] - 50, JSON.stringify(level));
-      }
+      // Where the browser's sound runs dry for a moment it clicks, which is every tone.
+      await until('the tone sounds, and no other', async () => {
+        const level = await person.listen();
+        assert.ok(level[colour] > -40, JSON.stringify(level));
+        for (const other of Object.keys(PEOPLE).filter((one) => one !== colour)) {
+          assert.ok(level[other] < level[colour] - 50, JSON.stringify(level));
+        }
+      });
     } finally {
       await browser.close();
     }

@@ -45,5 +45,5 @@ meeting('a name that may not be is explained, not sent', async (room) => {
   await red.control('join').click();
   await until('the page explains', async () =>
     (await red.page.locator('#name-problem').innerText()).length > 5);
-  assert.equal(await room.server.metric('quilt_participants'), 0);
+  await until('nobody is in', async () => assert.equal(await room.server.metric('quilt_participants'), 0));
 });

@@ -111,8 +111,8 @@ meeting('of whom nothing but the small copy comes, that one is mixed', async (ro
   }, rid);
   const bytes = async () => (await red.stats()).sent.video.sizes;
   for (const [comes, rests] of [['h', 'f'], ['f', 'h']]) {
-    await send(comes);
     await until(`red sends ${comes} alone, and green sees it move`, async () => {
+      await send(comes); // Whatever the page is asked for meanwhile.
       const before = await bytes();
       await sleep(1_000);
       assert.ok((await green.motion()).Red > 0.001, 'it moves');

@@ -67,5 +67,6 @@ meeting('an upgrade that is never answered holds nobody up for long', async (roo
   await sees(red, ['green']);
   // A window that is closed has left, at once.
   await green.page.close({ runBeforeUnload: true });
-  await sees(red, [], 4_000);
+  await until('green is not in any more', async () => assert.equal(await room.server.metric('quilt_participants'), 0), 4_500);
+  await sees(red, []);
 });

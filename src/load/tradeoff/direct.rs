@@ -30,6 +30,8 @@ use crate::stats::Stats;
 
 /// What everybody sends and receives in a mesh.
 const CODEC: VideoCodec = VideoCodec::Vp8;
+/// A client makes one offer to each of the others.
+const ONLY: u32 = 1;
 
 /// A client of a mesh. It leaves when told, and falls out of the room when dropped.
 pub struct Direct {
@@ -212,14 +214,18 @@ impl Shared {
             };
             let (client, sdp) = Client::offer(options, stream.clone()).await?;
             self.keep(*other, stream, Way::Offered(client));
-            self.say(*other, Signal::Offer { sdp }).await?;
+            let offer = Signal::Offer {
+                introduction: ONLY,
+                sdp,
+            };
+            self.say(*other, offer).await?;
         }
         Ok(())
     }
 
     async fn hear(&self, from: ParticipantId, signal: Signal) -> Result<(), Error> {
         match signal {
-            Signal::Offer { sdp } => {
+            Signal::Offer { introduction, sdp } => {
                 let stream = self.stream(from)?;
                 let options = peer::Options {
                     prefer: Some(CODEC),
@@ -228,13 +234,14 @@ impl Shared {
                 let (peer, sdp) = self.engine.accept(&sdp, options, stream.clone()).await?;
                 let way = Way::answered(peer);
                 self.keep(from, stream, way);
-                self.say(from, Signal::Answer { sdp }).await
+                let answer = Signal::Answer { introduction, sdp };
+                self.say(from, answer).await
             }
             // Of clients of this kind: all is in it.
-            Signal::Answer { sdp } if sdp.contains("\r\na=candidate:") => {
+            Signal::Answer { sdp, .. } if sdp.contains("\r\na=candidate:") => {
                 self.answered(from, &sdp).await
             }
-            Signal::Answer { sdp } => {
+            Signal::Answer { sdp, .. } => {
                 let candidates = Vec::new();
                 let trickled = Trickled { sdp, candidates };
                 lock(&self.answers).insert(from, trickled);

@@ -91,7 +91,7 @@ export function probe() {
     for (let y = top; y < bottom; y++) {
       for (let x = left; x < right; x++) {
         const at = (y * seen.width + x) * 4;
-        const [r, g, b] = seen.data.subarray(at, at + 3);
+        const [r, g, b] = [seen.data[at], seen.data[at + 1], seen.data[at + 2]];
         const name = Math.min(r, g, b) > 190 ? 'white' : whose(hues, r, g, b, least);
         if (name) grow(name, x, y);
       }
