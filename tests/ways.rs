@@ -81,7 +81,7 @@ async fn pages_are_introduced_where_all_agree() {
     let from = ann.join("Ann").await["participant"].clone();
     let mut bob = server.socket("a").await;
     let to = bob.join("Bob").await["participant"].clone();
-    let signal = json!({"kind": "offer", "sdp": "v=0"});
+    let signal = json!({"kind": "offer", "introduction": 1, "sdp": "v=0"});
     let relay = json!({"id": 5, "type": "relay", "to": to, "signal": signal});
     assert_eq!(ann.ask(relay.clone()).await["code"], "not_direct");
     configure(&server, json!({"topology": "mesh"})).await;

@@ -25,7 +25,7 @@ meeting('Firefox and Chromium see and hear each other', async (room) => {
     const apart = (other) => Math.max(...colour.map((value, n) => Math.abs(value - other[n])));
     if (seen.every((other) => apart(other) > 40)) seen.push(colour);
     return seen.length >= 3;
-  }, 30_000);
+  }, 60_000);
   await until("red hears Firefox's tone", async () => {
     const { firefox, ...others } = await red.listen({ ...PEOPLE, firefox: { hz: FIREFOX_HZ } });
     assert.ok(firefox > -60, `${firefox} dB`);
@@ -45,7 +45,7 @@ meeting('Firefox, which has only VP8, comes into a meeting that is forwarded in 
   const each = async (person, others) => until(`${person.colour} sees ${others.join(', ')}, each apart`, async () => {
     const seen = (await person.gallery()).map(({ name, shown }) => [name, shown]);
     for (const one of others) assert.deepEqual(seen.find(([name]) => name === named(one)), [named(one), one]);
-  }, 30_000);
+  }, 60_000);
   const sends = (person, codec) => until(`${person.colour} sends ${codec}`, async () => {
     assert.equal((await person.stats()).sent.video?.codec, `video/${codec}`);
   });
@@ -68,7 +68,7 @@ meeting('Firefox, which has only VP8, comes into a meeting that is forwarded in 
       const apart = (other) => Math.max(...colour.map((value, n) => Math.abs(value - other[n])));
       if (seen.every((other) => apart(other) > 40)) seen.push(colour);
       return seen.length >= 3;
-    }, 30_000);
+    }, 60_000);
   }
   // A codec that was given up for another leaves its statistics behind, which stand still.
   const decoded = async () => (await red.stats()).video.map(({ framesDecoded }) => framesDecoded);

@@ -74,7 +74,7 @@ meeting('hls.js shows and plays a room, a few seconds behind it', async (room) =
     const { width, share } = await player.look();
     assert.equal(width, 1280, 'the best there is');
     assert.ok(share.red > 0.5, JSON.stringify(share));
-  }, 30_000);
+  }, 60_000);
   await until('red is heard', async () => {
     const above = await page.evaluate((hz) => window.tone(hz), PEOPLE.red.hz);
     assert.ok(above > 15, `${above} dB above all else`);

@@ -133,7 +133,7 @@ export function named(colour) {
 
 // Fails unless `person` sees a live tile of each of `others`, with their name on their colour,
 // and nobody else's colour anywhere, their own least of all.
-export async function sees(person, others, within = 30_000) {
+export async function sees(person, others, within = 60_000) {
   await until(
     `${person.colour} sees exactly ${others.join(', ') || 'nobody'}`,
     async () => {
@@ -151,7 +151,7 @@ export async function sees(person, others, within = 30_000) {
 }
 
 // Fails unless `person` hears each of `others`, and everybody else's tone is 30 dB below them.
-export async function hears(person, others, within = 30_000) {
+export async function hears(person, others, within = 60_000) {
   await until(
     `${person.colour} hears exactly ${others.join(', ') || 'nobody'}`,
     async () => {

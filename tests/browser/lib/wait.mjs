@@ -4,7 +4,7 @@ export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 // Calls `check` until it neither throws nor returns false, and returns its value. After `within`
 // milliseconds throws what it threw last.
-export async function until(what, check, within = 30_000) {
+export async function until(what, check, within = 60_000) {
   const deadline = Date.now() + within;
   for (;;) {
     let reason;
