@@ -23,6 +23,8 @@ const AT_ONCE: usize = 5;
 const FPS: u32 = 10;
 /// How long is counted.
 const COUNTED: Duration = Duration::from_secs(4);
+/// What sound may be behind on a busy machine.
+const LATE: Duration = Duration::from_millis(800);
 
 async fn join(server: &Server, name: &str, sends: bool, quality: Quality) -> Client {
     let entry = Entry {
@@ -120,7 +122,8 @@ async fn a_hundred_are_fed_by_as_many_encoders_as_there_are_mixes() {
             "{n}: {pictures} in {seconds} s"
         );
     }
-    // Sound is never given up: what a busy machine brings late is there all the same.
+    // Sound is never given up: what a busy machine brings late is there all the same, and soon.
+    let soon = tokio::time::Instant::now() + LATE;
     let wanted = (COUNTED.as_millis() / 20) as u64;
     for (n, viewer) in viewers.iter().enumerate() {
         let all = async {
@@ -128,8 +131,7 @@ async fn a_hundred_are_fed_by_as_many_encoders_as_there_are_mixes() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        // A second of patience for each second that is waited for; there is a packet every 20 ms.
-        let came = tokio::time::timeout(COUNTED, all).await;
+        let came = tokio::time::timeout_at(soon, all).await;
         let counts = viewer.receiver().counts(clock::now());
         assert!(came.is_ok(), "{n}: {} of {wanted}", counts.audio_packets);
         assert_eq!(counts.lost, 0, "{n}");

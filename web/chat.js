@@ -48,12 +48,13 @@ export class Chat {
       if (text === '') return;
       // Free at once: who writes on does not wait for what is on its way.
       this.#input.value = '';
+      this.#complain(null);
       this.#input.focus();
       try {
         await send(text, this.#to.value || undefined);
-        this.#complain(null);
       } catch (error) {
-        this.#input.value ||= text;
+        const { value } = this.#input;
+        this.#input.value = value === '' ? text : `${text}\n${value}`;
         this.#complain(inWords(error));
       }
     });

@@ -8,6 +8,8 @@ import { encoding } from './uplink.js';
  * @typedef {import('./media.js').Kind} Kind
  * @typedef {import('./taken.js').Link} Link
  *
+ * @typedef {Exclude<Signal, { kind: 'again' }>} Said Of one introduction.
+ *
  * @typedef {object} Setup
  * @property {boolean} offers One of two does.
  * @property {RTCIceServer[]} iceServers
@@ -57,7 +59,7 @@ export class Direct {
     if (setup.offers) this.#then(() => this.#offer());
   }
 
-  /** @param {Signal} signal What the other page says. */
+  /** @param {Said} signal What the other page says. */
   hear(signal) {
     this.#then(() => this.#heard(signal));
   }
@@ -115,10 +117,9 @@ export class Direct {
     this.#setup.send({ kind: 'offer', introduction: this.#introduction, sdp: pc.localDescription?.sdp ?? '' });
   }
 
-  /** @param {Signal} signal */
+  /** @param {Said} signal */
   async #heard(signal) {
     const pc = this.#pc;
-    if (signal.kind === 'again') return; // Then there would be another link.
     if (signal.kind === 'offer') this.#introduction ||= signal.introduction;
     if (signal.introduction !== this.#introduction) return;
     if (signal.kind === 'candidate') {

@@ -16,6 +16,7 @@ import { encodings, heightOf } from './uplink.js';
  * @typedef {object} Hooks What the page shows.
  * @property {(state: import('./state.js').State) => void} state
  * @property {(me: string) => void} joined
+ * @property {() => void} resumed By another socket; what was last said to or by this page may be lost.
  * @property {(people: Person[], viewers: number, locked: boolean, held: boolean, room: import('./view.js').Room | null) => void} people Without a room it is not known yet how that is.
  * @property {(notice: import('./protocol.js').RelayNotice) => void} relay
  * @property {(list: import('./protocol.js').Knocking[]) => void} waiting Who does, told to hosts.
@@ -393,6 +394,7 @@ export class Meeting {
     before.close();
     this.#told = ''; // What was said last may have been lost.
     this.#setup.view.joined({});
+    this.#setup.hooks.resumed();
     this.devicesChanged().catch(() => {}); // A lost socket is noticed elsewhere.
   }
 

@@ -268,6 +268,7 @@ async function join(watch) {
 /** @type {import('./meeting.js').Hooks} */
 const hooks = {
   state(state) {
+    if (state === 'lost') wishes.direct = agreesToMesh(); // The next stay may be another one.
     showState(stateLine, state);
     if (state === 'connecting' || state === 'interrupted' || state === 'lost') stage.wait(words(state));
     else stage.wait(null);
@@ -279,9 +280,9 @@ const hooks = {
     gains.clear(); // A new stay begins with everybody's sound.
     tiles.clear();
     void ways?.then((all) => all.left());
-    wishes.direct = agreesToMesh();
     if (options.topology && !options.view) void ask({ type: 'configure', topology: options.topology });
   },
+  resumed: () => void ways?.then((all) => all.resumed()),
   people: tellPeople,
   relay: (notice) => void otherWays().then((all) => all.hear(notice)),
   waiting: (list) => void tellWaiting(list),

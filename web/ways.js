@@ -56,8 +56,8 @@ export class Ways {
   #sound = true;
   /** @type {number | undefined} */
   #sizing;
-  /** @type {number | undefined} */
-  #missing;
+  /** Of whom an offer is waited for. @type {Map<string, number>} */
+  #missing = new Map();
   /** Told last. */
   #sizes = '';
 
@@ -128,12 +128,17 @@ export class Ways {
     return this.#shown;
   }
 
+  /** The server is reached by another socket. */
+  resumed() {
+    this.#forget();
+    this.#arrange();
+  }
+
   /** The stay is over, or begins anew. */
   left() {
     clearInterval(this.#looking);
     this.#looking = undefined;
-    clearTimeout(this.#missing);
-    this.#missing = undefined;
+    this.#waitNoMore([...this.#missing.keys()]);
     for (const way of /** @type {Way[]} */ (['forwarded', 'direct'])) this.#drop(way);
     this.#people = [];
     this.#wanted = 'mixed';
@@ -172,20 +177,29 @@ export class Ways {
       const offers = way === 'forwarded' || this.#me < id;
       if (this.#links[way].has(id)) continue;
       if (offers) this.#open(way, id);
-      else this.#missing ??= setTimeout(() => this.#miss(), MISSED_MS);
+      else if (!this.#missing.has(id)) this.#missing.set(id, setTimeout(() => this.#miss(id), MISSED_MS));
     }
   }
 
-  /** Asks those for an offer who have made none. */
-  #miss() {
-    this.#missing = undefined;
-    if (this.#wanted !== 'direct') return;
-    for (const { id } of this.#people) if (!(this.#me < id) && !this.#links.direct.has(id)) this.#say(id, { kind: 'again' });
+  /** @param {string} id Who has made no offer. */
+  #miss(id) {
+    this.#missing.delete(id);
+    if (this.#wanted !== 'direct' || this.#links.direct.has(id) || !this.#people.some((person) => person.id === id)) return;
+    this.#say(id, { kind: 'again' });
     this.#connect();
+  }
+
+  /** @param {Iterable<string>} ids Of whom no offer is waited for any more. */
+  #waitNoMore(ids) {
+    for (const id of ids) {
+      clearTimeout(this.#missing.get(id));
+      this.#missing.delete(id);
+    }
   }
 
   /** Introductions that have not come to their end: what is said in them is not brought any more. */
   #forget() {
+    this.#waitNoMore([...this.#missing.keys()]);
     for (const [id, link] of this.#links.direct) if (link instanceof Direct && !link.stands) this.#cut(this.#links.direct, id, link);
   }
 
@@ -235,6 +249,7 @@ export class Ways {
       failed,
     });
     links.set(id, link);
+    this.#waitNoMore([id]);
     return link;
   }
 

@@ -214,7 +214,7 @@ impl Client {
         }
     }
 
-    /// Asks the server for a keyframe, at most every 500 ms.
+    /// Asks the server for a keyframe, at most every 450 ms.
     pub fn request_keyframe(&self) {
         self.link.request_keyframe(clock::now(), Layer::Whole);
     }

@@ -81,7 +81,7 @@ impl Peer {
         self.inner.link.negotiated().sending_audio.is_some()
     }
 
-    /// Asks the client for a keyframe, at most every 500 ms.
+    /// Asks the client for a keyframe, at most every 450 ms.
     pub fn request_keyframe(&self) {
         self.request_keyframe_of(Layer::Whole);
     }

@@ -34,8 +34,8 @@ use crate::media::{
 };
 use crate::stats::Stats;
 
-/// At most one keyframe is asked for in this time: an encoder needs it to make one. Whoever asks here
-/// keeps half a second by a clock of their own, which on its way may become a little less.
+/// At most one keyframe is asked for in this time: an encoder needs it to make one. The decoders
+/// ask half a second after the last time by their own clock, which on its way may become a little less.
 const KEYFRAME_INTERVAL: Duration = Duration::from_millis(450);
 
 /// One per connection.

@@ -330,7 +330,10 @@ impl peer::Uplink for Taker {
 
     fn line(&self, rung: usize) {
         let layer = Layer::ALL.get(rung).copied().unwrap_or_default();
-        (self.tell)(News::Bears(layer));
+        let stay = self.stay();
+        if !stay.replaced {
+            (self.tell)(News::Bears(layer));
+        }
     }
 
     fn state(&self, state: peer::State) {

@@ -345,23 +345,12 @@ impl Registry {
     /// Changes the settings of an open room; what it is like then. None: it is not open.
     pub async fn configure(&self, room: &RoomName, change: Change) -> Option<Summary> {
         let handle = self.lock().get(room)?.handle.clone();
-        let mut summary = handle.summary;
-        handle
-            .commands
-            .send(Command::Configure(change))
-            .await
-            .ok()?;
-        // It announces every such change; an error means that it has ended meanwhile.
-        let seen = |summary: &Summary| {
-            change.mix.is_none_or(|mix| summary.mix == mix)
-                && change.layout.is_none_or(|layout| summary.layout == layout)
-                && change
-                    .stage_size
-                    .is_none_or(|size| summary.stage_size == size)
-                && change.waiting.is_none_or(|held| summary.waiting == held)
-                && change.topology.is_none_or(|way| summary.topology == way)
-        };
-        let summary = summary.wait_for(seen).await.ok()?.clone();
+        let (reply, done) = oneshot::channel();
+        let command = Command::Configure(change, reply);
+        handle.commands.send(command).await.ok()?;
+        // It announces every such change before that; an error means that it has ended meanwhile.
+        done.await.ok()?;
+        let summary = handle.summary.borrow().clone();
         Some(summary)
     }
 

@@ -29,7 +29,7 @@ const KEPT_SOUND: Duration = Duration::from_millis(100);
 const MOST_CLAIMS: usize = 50;
 
 /// What an uplink tells its room.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub enum UplinkEvent {
     /// A track began, or its codec changed: a decoder is wanted.
     Track(Kind, Option<VideoCodec>),
@@ -275,7 +275,7 @@ impl Uplink {
         let half = layer == Layer::Half;
         if self.decodes_half.swap(half, Ordering::AcqRel) != half {
             self.video.set(SlotState::Waiting(Vec::new()));
-            let _ = (self.tell)(UplinkEvent::Track(Kind::Video, self.source.codec()));
+            (self.tell)(UplinkEvent::Track(Kind::Video, self.source.codec()));
         }
     }
 
@@ -338,8 +338,10 @@ impl peer::Uplink for Uplink {
                 let begins = self.note(packet.level);
                 let rests = self.audio.packet(packet, audio::Decoder::push);
                 if begins && rests {
-                    let told = (self.tell)(UplinkEvent::Voice);
-                    self.said().told = told;
+                    self.said().told = true;
+                    if !(self.tell)(UplinkEvent::Voice) {
+                        self.said().told = false;
+                    }
                 }
             }
         }

@@ -166,6 +166,15 @@ meeting('mesh: whoever looks in, however briefly, does not leave two pages apart
 meeting('mesh: who comes while others are being introduced interrupts nobody', async (room) => {
   const red = await room.enter('red', { direct: 1 });
   await configure(room, { topology: 'mesh' });
+  // Every way and topology that red's page is in from now on.
+  await red.page.evaluate(() => {
+    window.ways = [];
+    const note = () => {
+      const { topology, downlink } = document.body.dataset;
+      window.ways.push(`${topology} ${downlink}`);
+    };
+    new MutationObserver(note).observe(document.body, { attributeFilter: ['data-topology', 'data-downlink'] });
+  });
   let others = [];
   for (const ms of [0, 100, 0]) {
     for (const one of others) await one.close();
@@ -181,6 +190,7 @@ meeting('mesh: who comes while others are being introduced interrupts nobody', a
     });
   }
   const [green, blue] = others;
+  assert.ok((await red.page.evaluate(() => window.ways)).every((way) => way === 'mesh direct'), 'it stays one');
   await seesEach(red, ['green', 'blue']);
   await seesEach(green, ['red', 'blue']);
   await seesEach(blue, ['red', 'green']);

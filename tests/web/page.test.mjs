@@ -47,7 +47,7 @@ test('the wanted codec leads, constrained baseline leads H.264, and none is left
   assert.deepEqual(short(ordered(codecs, 'vp8')), ['VP8', 'H264 1 42', 'H264 1 64', 'H264 0 42', ...others]);
 });
 
-test('attempts come ever more seldom, but never more than 12.5 s apart', () => {
+test('attempts come ever more seldom, but never more than 6.25 s apart', () => {
   assert.equal(backoff(0, 0.5), 500);
   assert.equal(backoff(3, 0.5), 4000);
   assert.equal(backoff(50, 1), 6_250);

@@ -111,8 +111,8 @@ pub enum Command {
     },
     /// Somebody's video track carries their screen from now on, or their camera again.
     Share(ParticipantId, bool),
-    /// Change the room's settings.
-    Configure(Change),
+    /// Change the room's settings, and answer when that is announced.
+    Configure(Change, oneshot::Sender<()>),
     /// So much of the processor's budget is in use.
     Load(f32),
     /// Somebody left.

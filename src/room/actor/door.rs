@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::Handle;
-use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Admission, Answer, Command, Join, Member, Room, Welcome};
+use super::ear::ear;
+use super::{Admission, Answer, Join, Member, Room, Welcome};
 use crate::clock;
 use crate::id::{ParticipantId, SessionKey};
 use crate::media::Quality;
@@ -16,7 +15,7 @@ use crate::room::floor::Entry;
 use crate::room::foresee::foresee;
 use crate::room::state::{Event, View};
 use crate::room::talk::{Refusal, refuse};
-use crate::room::uplink::{Tell, Uplink, UplinkEvent};
+use crate::room::uplink::Uplink;
 use crate::room::waiting::Waiter;
 use crate::signalling::{ByeReason, ErrorCode, Message, Person};
 use crate::stats::Counted;
@@ -78,7 +77,7 @@ impl Room {
         {
             self.dismiss(before, ByeReason::Replaced);
         }
-        let uplink = Arc::new(Uplink::new(self.ear(id), Arc::default()));
+        let uplink = Arc::new(Uplink::new(ear(self.commands.clone(), id), Arc::default()));
         let participants = &self.context.stats.participants;
         let member = Member {
             notices,
@@ -111,25 +110,6 @@ impl Room {
             // They went away while they waited.
             self.leave(id);
         }
-    }
-
-    /// Where what happens on somebody's uplink is told.
-    fn ear(&self, id: ParticipantId) -> Tell {
-        let (commands, runtime) = (self.commands.clone(), Handle::current());
-        Box::new(move |event| {
-            let Some(commands) = commands.upgrade() else {
-                return false;
-            };
-            match commands.try_send(Command::Uplink(id, event)) {
-                Ok(()) => true,
-                // It is told once only, and nobody would find out; there are few of them.
-                Err(TrySendError::Full(state @ Command::Uplink(_, UplinkEvent::State(_)))) => {
-                    runtime.spawn(async move { commands.send(state).await });
-                    true
-                }
-                Err(_) => false,
-            }
-        })
     }
 
     fn wait(

@@ -3,6 +3,7 @@
 //!
 //! - [`command`]: what can be asked of it, and what it tells from outside.
 //! - `door`: who comes in and who goes.
+//! - `ear`: where uplinks tell what happens to them.
 //! - `media`: what connections, decoders and encoders report.
 //! - `ask`: what members ask for, and what their devices are asked.
 //! - `tell`: what members are told.
@@ -10,6 +11,7 @@
 mod ask;
 mod command;
 mod door;
+mod ear;
 mod media;
 mod tell;
 
@@ -219,7 +221,7 @@ impl Room {
                 let _ = reply.send(self.relay(id, to, signal));
             }
             Command::Share(id, on) => self.apply(Event::Share { id, on }),
-            Command::Configure(change) => {
+            Command::Configure(change, reply) => {
                 self.apply(Event::Configure(change));
                 if let Some(held) = change.waiting {
                     self.talk.floor.hold(held);
@@ -228,6 +230,8 @@ impl Room {
                     }
                     self.announce();
                 }
+                // Who asked may have gone.
+                let _ = reply.send(());
             }
             Command::Load(used) => self.load(used),
             Command::Leave(id) => self.leave(id),
