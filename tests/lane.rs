@@ -16,20 +16,13 @@ use quilt::media::{EncodedPicture, ForwardedPacket, Kind, Layer, RtpPacket, Vide
 use quilt::peer::client::{ClientOptions, Odd};
 use quilt::peer::{Engine, Origin, Peer};
 use support::{
-    Log, LossyPath, Pair, Recorder, close, contiguous, engine, join, join_edited, vp8, without,
+    Log, LossyPath, Pair, Recorder, becomes, close, contiguous, engine, join, join_edited, vp8,
+    without,
 };
 
-/// Longer than anything takes on loopback that comes at all.
-const PATIENCE: Duration = Duration::from_secs(30);
-
 async fn lane(peer: &Peer, wanted: bool) {
-    let comes = async {
-        while peer.takes_lane() != wanted {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
-    let came = tokio::time::timeout(PATIENCE, comes).await;
-    assert!(came.is_ok(), "the lane should be there: {wanted}");
+    let what = format!("the lane is there: {wanted}");
+    becomes(&what, || peer.takes_lane() == wanted).await;
 }
 
 /// Pictures for one client.
@@ -260,13 +253,8 @@ async fn where_the_client_goes_packets_follow() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         assert!(pair.peer.takes_lane());
-        let all = async {
-            while path.lost.load(Ordering::Relaxed) < lost + 20 {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        let all = tokio::time::timeout(PATIENCE, all).await;
-        assert!(all.is_ok(), "not all went this way in round {round}");
+        let what = format!("all went this way in round {round}");
+        becomes(&what, || path.lost.load(Ordering::Relaxed) >= lost + 20).await;
         assert_eq!(pair.client_log.log().video.len(), before, "round {round}");
         path.every.store(0, Ordering::Relaxed);
         show.until(&pair.client_log, 4).await;

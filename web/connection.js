@@ -135,7 +135,10 @@ export class Connection {
     this.#codec = codec;
     const settled = settledOn(this.#pc.currentRemoteDescription?.sdp ?? '');
     // One that the first answer is still to bring has it first already.
-    if (codec && settled && settled !== codec) this.negotiate().catch(() => { if (this.#codec === codec) this.#codec = undefined; }); // The next word of it is heard.
+    if (!codec || !settled || settled === codec) return;
+    this.negotiate().catch(() => {
+      if (this.#codec === codec) this.#codec = undefined; // The next word of it is heard.
+    });
   }
 
   /**

@@ -73,7 +73,7 @@ export class Direct {
   /** @param {import('./protocol.js').Person} person */
   brings(person) {
     const { audio, video } = this.#transceivers ?? {};
-    return this.#pc.connectionState === 'connected' && audio !== undefined && video !== undefined && brings(person, audio.receiver, video.receiver);
+    return this.stands && audio !== undefined && video !== undefined && brings(person, audio.receiver, video.receiver);
   }
 
   /** Media goes, or went until a moment ago. */

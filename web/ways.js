@@ -138,7 +138,7 @@ export class Ways {
   left() {
     clearInterval(this.#looking);
     this.#looking = undefined;
-    this.#waitNoMore([...this.#missing.keys()]);
+    this.#waitNoMore();
     for (const way of /** @type {Way[]} */ (['forwarded', 'direct'])) this.#drop(way);
     this.#people = [];
     this.#wanted = 'mixed';
@@ -190,7 +190,7 @@ export class Ways {
   }
 
   /** @param {Iterable<string>} ids Of whom no offer is waited for any more. */
-  #waitNoMore(ids) {
+  #waitNoMore(ids = this.#missing.keys()) {
     for (const id of ids) {
       clearTimeout(this.#missing.get(id));
       this.#missing.delete(id);
@@ -199,7 +199,7 @@ export class Ways {
 
   /** Introductions that have not come to their end: what is said in them is not brought any more. */
   #forget() {
-    this.#waitNoMore([...this.#missing.keys()]);
+    this.#waitNoMore();
     for (const [id, link] of this.#links.direct) if (link instanceof Direct && !link.stands) this.#cut(this.#links.direct, id, link);
   }
 

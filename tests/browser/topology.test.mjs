@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 
 import { accessible } from './lib/axe.mjs';
 import { hears, meetings, named, sees } from './lib/meeting.mjs';
-import { until } from './lib/wait.mjs';
+import { sleep, until } from './lib/wait.mjs';
 
 const meeting = meetings('topology');
 
@@ -34,7 +34,7 @@ async function seesEach(person, others) {
 async function gets(person, streams) {
   await until(`${streams} streams of each kind come to ${person.colour}`, async () => {
     const before = await person.stats();
-    await new Promise((resolve) => setTimeout(resolve, 500));
+    await sleep(500);
     const after = await person.stats();
     for (const kind of ['audio', 'video']) {
       const flowing = after[kind].filter(({ packetsReceived }, n) => packetsReceived > (before[kind][n]?.packetsReceived ?? 0));
@@ -180,7 +180,7 @@ meeting('mesh: who comes while others are being introduced interrupts nobody', a
     for (const one of others) await one.close();
     others = await Promise.all([
       room.enter('green', { direct: 1 }),
-      new Promise((resolve) => setTimeout(resolve, ms)).then(() => room.enter('blue', { direct: 1 })),
+      sleep(ms).then(() => room.enter('blue', { direct: 1 })),
     ]);
     await until('everybody has everybody directly', async () => {
       for (const one of [red, ...others]) {

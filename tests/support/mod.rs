@@ -183,13 +183,18 @@ pub fn contiguous(log: &Log) {
 /// Waits until nothing is left of any connection in the port's tables: a driver that is slow to stop
 /// may hold its place a moment longer than its connection.
 pub async fn freed(engine: &Engine) {
-    let freed = async {
-        while engine.load() != (0, 0) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+    becomes("nothing is left", || engine.load() == (0, 0)).await;
+}
+
+/// Waits until something is so that nobody tells of.
+pub async fn becomes(what: &str, so: impl Fn() -> bool) {
+    let waiting = async {
+        while !so() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    let freed = tokio::time::timeout(PATIENCE, freed).await;
-    assert!(freed.is_ok(), "{:?} are left", engine.load());
+    let came = tokio::time::timeout(PATIENCE, waiting).await;
+    assert!(came.is_ok(), "waited in vain until {what}");
 }
 
 /// Ends both sides.

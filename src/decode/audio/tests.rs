@@ -27,8 +27,8 @@ struct Bench {
     sync: Arc<Sync>,
     start: MediaTime,
     ticks: u64,
-    /// The last tick.
-    pulled: MediaTime,
+    /// The tick that was pulled last.
+    last: MediaTime,
 }
 
 impl Bench {
@@ -43,7 +43,7 @@ impl Bench {
             sync,
             start: clock::now(),
             ticks: 0,
-            pulled: MediaTime(0),
+            last: MediaTime(0),
         }
     }
 
@@ -60,7 +60,7 @@ impl Bench {
             // the decoder no time, so all that is to come is as late.
             self.start = self.start.plus(late);
         }
-        self.pulled = tick;
+        self.last = tick;
         let mut out = [0; AUDIO_FRAME];
         let pulled = self.decoder.samples().pull(tick, &mut out);
         (pulled, out)
@@ -133,7 +133,7 @@ fn a_tone_is_heard_soon_and_its_time_is_told() {
     let last = packets.last().unwrap().timestamp;
     bench.sync.report(Kind::Audio, ntp, last);
     bench.sync.report(Kind::Video, ntp, 0);
-    let behind = bench.sync.lead(bench.pulled, 0).unwrap() / 1_000_000;
+    let behind = bench.sync.lead(bench.last, 0).unwrap() / 1_000_000;
     assert!((0..=100).contains(&behind), "{behind} ms");
 }
 

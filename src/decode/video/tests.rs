@@ -46,6 +46,15 @@ struct Bench {
 impl Bench {
     fn new(codec: VideoCodec) -> Self {
         let (tell, events) = ears();
+        Self::telling(codec, tell, events)
+    }
+
+    /// One whose events come by way of `tell`.
+    fn telling(
+        codec: VideoCodec,
+        tell: Arc<dyn Fn(Event) + Send + std::marker::Sync>,
+        events: Receiver<Event>,
+    ) -> Self {
         let stats = Arc::new(Stats::default());
         let library = Library::embedded();
         let backend = Backend::software(codec);
@@ -408,22 +417,21 @@ fn a_stream_joined_in_the_middle_asks_until_a_picture_comes() {
     let mut packets = pictures(stream(VP8_LINE, RED, SMALL, 30));
     packets.remove(0);
     // Noted when it is told: here it might be heard late, and the next at once after it.
-    let told = Arc::<Mutex<Vec<_>>>::default();
-    let note = told.clone();
-    let tell = Arc::new(move |event| note.lock().unwrap().push((event, clock::now())));
-    let (stats, library) = (Arc::new(Stats::default()), Library::embedded());
-    let backend = Backend::software(VideoCodec::Vp8);
-    let decoder = Decoder::start(backend, &library, &stats, Arc::default(), tell).unwrap();
+    let asked = Arc::<Mutex<Vec<MediaTime>>>::default();
+    let note = asked.clone();
+    let (tell, events) = ears();
+    let tell = Arc::new(move |event| {
+        note.lock().unwrap().push(clock::now());
+        tell(event);
+    });
+    let mut bench = Bench::telling(VideoCodec::Vp8, tell, events);
     for picture in packets.iter().cycle().take(75) {
-        for packet in picture {
-            decoder.push(&now(packet));
-        }
+        bench.push(picture);
         std::thread::sleep(Duration::from_millis(40));
     }
-    let told = told.lock().unwrap();
-    let needed = |(event, _): &(Event, MediaTime)| *event == Event::KeyframeNeeded;
-    assert!(told.iter().all(needed), "{told:?}");
-    let asked: Vec<_> = told.iter().map(|(_, at)| *at).collect();
+    let needed = |event: &Event| *event == Event::KeyframeNeeded;
+    assert!(bench.heard().iter().all(needed), "{:?}", bench.heard());
+    let asked = asked.lock().unwrap();
     assert!((2..=6).contains(&asked.len()), "{asked:?}");
     for pair in asked.windows(2) {
         let apart = pair[1].since(pair[0]);
